@@ -1,0 +1,90 @@
+"""Every error riskmon raises.
+
+    RiskmonError
+    ├── UserError               the user can fix it: exit code 2, one sentence, no traceback
+    │   ├── ConfigError         an unknown key, a wrong value, a missing section
+    │   ├── InputError          a prompt file that is missing or malformed
+    │   ├── ModelUnavailable    a model, adapter or judge that cannot be loaded
+    │   └── ExpertUnusable      an expert with another vocabulary, or equal to the target
+    ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
+    ├── StoreUnavailable        the database cannot be reached
+    ├── PromptFailed            one prompt has no estimate; the cycle goes on
+    │   ├── PromptTooLong       context and answer do not fit the model
+    │   ├── PromptUnsupported   the prompt's shape has no rendering (messages without a template)
+    │   └── NumericalFault      a log-probability or weight that is not a number
+    └── WorkerLost              the device worker died or overran its deadline
+
+Messages say what was found, what is allowed and what to do next. No message holds the text of a prompt
+or of a completion: a prompt is named by its id.
+"""
+
+from __future__ import annotations
+
+
+class RiskmonError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class UserError(RiskmonError):
+    """A fault the user can fix; the command line prints it as one sentence and exits with 2."""
+
+
+class ConfigError(UserError):
+    """The configuration is missing, unreadable, or holds an unknown key or a wrong value."""
+
+
+class InputError(UserError):
+    """An input file is missing or malformed."""
+
+
+class ModelUnavailable(UserError):
+    """A model, tokenizer, adapter or judge could not be loaded."""
+
+
+class ExpertUnusable(UserError):
+    """An expert cannot serve as a proposal for this target."""
+
+
+class TrafficUnavailable(RiskmonError):
+    """The traffic source cannot be reached at present; the caller may retry."""
+
+
+class StoreUnavailable(RiskmonError):
+    """The database cannot be reached, or refuses the operation."""
+
+
+class WorkerLost(RiskmonError):
+    """The device worker process died or overran its deadline."""
+
+
+class PromptFailed(RiskmonError):
+    """One prompt could not be estimated.
+
+    Attributes:
+        prompt_id: the prompt's id; its text is never kept.
+        reason: short stable slug, used as a label value.
+    """
+
+    reason = "failed"
+
+    def __init__(self, prompt_id: str, message: str) -> None:
+        super().__init__(message)
+        self.prompt_id = prompt_id
+
+
+class PromptTooLong(PromptFailed):
+    """The prompt and the answer do not fit into the model's context."""
+
+    reason = "too_long"
+
+
+class PromptUnsupported(PromptFailed):
+    """The prompt's shape cannot be rendered for this model."""
+
+    reason = "unsupported"
+
+
+class NumericalFault(PromptFailed):
+    """A logit, log-probability or weight was not finite where it must be."""
+
+    reason = "not_finite"
