@@ -1,0 +1,1 @@
+"""Estimate: the probability that the target answers one prompt harmfully, by importance sampling."""

@@ -1,0 +1,1 @@
+"""Publish: metrics, health checks and the landing page, all from one `Snapshot`."""
