@@ -1,0 +1,88 @@
+"""What an expert is, and the target's weights that several experts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from riskmon.errors import ExpertUnusable, ModelUnavailable
+from riskmon.estimate.model import LanguageModel
+from riskmon.records import Prompt
+
+
+class Expert(Protocol):
+    """A context and a network that together give next-token logits over the target's vocabulary."""
+
+    @property
+    def name(self) -> str:
+        """Short name, unique among the experts."""
+
+    def context(self, prompt: Prompt) -> list[int]:
+        """Token ids the answer is conditioned on.
+
+        Raises:
+            PromptFailed: the prompt cannot be rendered.
+        """
+
+    def active(self) -> AbstractContextManager[nn.Module]:
+        """The network with this expert's weights in force, for the length of a `with` block."""
+
+
+class TargetWeights:
+    """The target's network, with at most one adapter in force at a time.
+
+    All adapters live in one PeftModel beside the untouched base weights; with none in force the network computes
+    the target exactly.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._peft: Any = None
+
+    def add_adapter(self, name: str, path: Path) -> None:
+        """Load a LoRA adapter under a name.
+
+        Raises:
+            ModelUnavailable: the folder, its configuration or its safetensors weights do not load.
+            ExpertUnusable: the adapter does not fit the target.
+        """
+        if not (path / "adapter_config.json").is_file():
+            raise ModelUnavailable(
+                f"expert {name!r}: no adapter_config.json in {path}; give the folder of a PEFT adapter"
+            )
+        if not (path / "adapter_model.safetensors").is_file():
+            raise ModelUnavailable(
+                f"expert {name!r}: no adapter_model.safetensors in {path}; pickled adapters are refused, "
+                "save it again with safe_serialization=True"
+            )
+        from peft import PeftModel
+
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(
+                    self.model.module, path, adapter_name=name, is_trainable=False
+                )
+            else:
+                self._peft.load_adapter(path, adapter_name=name, is_trainable=False)
+            self._peft.eval()
+        except (RuntimeError, ValueError, KeyError, OSError) as exc:
+            first_line = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+            raise ExpertUnusable(
+                f"expert {name!r}: the adapter in {path} does not fit the target: {first_line[:200]}"
+            ) from exc
+
+    @contextmanager
+    def active(self, adapter: str | None) -> Iterator[nn.Module]:
+        """The network with one adapter in force, or with none: then it is the target."""
+        if self._peft is None:
+            yield self.model.module
+        elif adapter is None:
+            with self._peft.disable_adapter():
+                yield self._peft
+        else:
+            self._peft.set_adapter(adapter)
+            yield self._peft

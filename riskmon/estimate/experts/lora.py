@@ -1,0 +1,33 @@
+"""`lora`: the target's weights with an adapter, an unsafe variant trained beforehand."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from torch import nn
+
+from riskmon.config import LoraExpert, ModelConfig
+from riskmon.estimate.experts.base import TargetWeights
+from riskmon.records import Prompt
+
+
+class Lora:
+    """The target with one adapter in force, under the prompt's own context."""
+
+    def __init__(self, name: str, weights: TargetWeights) -> None:
+        self.name = name
+        self._weights = weights
+
+    def context(self, prompt: Prompt) -> list[int]:
+        """The prompt as deployed."""
+        return self._weights.model.render(prompt)
+
+    def active(self) -> AbstractContextManager[nn.Module]:
+        """The target with this adapter."""
+        return self._weights.active(self.name)
+
+
+def build_lora(config: LoraExpert, weights: TargetWeights, model: ModelConfig) -> Lora:
+    """Load the adapter beside the target; see `TargetWeights.add_adapter` for errors."""
+    weights.add_adapter(config.name, config.path)
+    return Lora(config.name, weights)

@@ -1,0 +1,67 @@
+"""A prompt's context, run once per expert; its KV cache is then shared by every draw and rescoring.
+
+`open_prefix` prefills a single row. `spread` hands out copies of that row's cache for n rows, with the logits of the
+first step, so that a 2,000-token context costs 2,000 tokens and not 2,000 per draw.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A prefilled context.
+
+    Attributes:
+        length: tokens of the context.
+        cache: its KV cache, one row; never written to.
+        logits: [V], of the first token of an answer.
+    """
+
+    length: int
+    cache: DynamicCache
+    logits: Tensor
+
+    def spread(self, rows: int) -> DynamicCache:
+        """A cache of its own for `rows` rows, each holding the context."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def open_prefix(module: nn.Module, context: list[int], device: torch.device) -> Prefix:
+    """Run a context once under a network."""
+    cache = DynamicCache(config=_base_config(module))
+    ids = torch.tensor([context], device=device)
+    output = module(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return Prefix(len(context), output.past_key_values, output.logits[0, -1])
+
+
+def extend(module: nn.Module, cache: DynamicCache, tokens: Tensor, position: int) -> Tensor:
+    """Run further tokens behind a cache, which grows in place.
+
+    Args:
+        tokens: [n, t] int64, the same number for every row.
+        position: position of the first of them, context included.
+
+    Returns:
+        [n, t, V] logits.
+    """
+    n, t = tokens.shape
+    positions = torch.arange(position, position + t, device=tokens.device).expand(n, t)
+    output = module(input_ids=tokens, past_key_values=cache, position_ids=positions, use_cache=True)
+    logits: Tensor = output.logits
+    return logits
+
+
+def _base_config(module: nn.Module) -> Any:
+    """The network's own configuration, also where an adapter wraps it."""
+    get_base = getattr(module, "get_base_model", None)
+    return (get_base() if get_base is not None else module).config
