@@ -212,6 +212,9 @@ class EstimateConfig(Section):
         description="token windows [from, to) in which an expert speaks, the target speaks outside; null is the end",
     )
     device_budget: Duration = Field(timedelta(minutes=30), description="device time of one cycle")
+    deadline: Duration = Field(
+        timedelta(hours=1), description="wall time of one cycle; beyond it the device worker is killed"
+    )
     schedule: Cron = Field("0 */4 * * *", description="crontab of the estimate cycle, UTC")
     seed: int = Field(0, ge=0, description="root of every prompt's random stream")
     truncated_share: float = Field(
@@ -224,7 +227,9 @@ class EstimateConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _windows_are_ordered(self) -> EstimateConfig:
+    def _values_fit_together(self) -> EstimateConfig:
+        if self.deadline < self.device_budget:
+            raise ValueError("deadline must not be shorter than device_budget")
         for start, stop in self.windows:
             if start < 0 or (stop is not None and stop <= start):
                 raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")
@@ -432,12 +437,11 @@ class Config(BaseSettings):
         return self.traffic
 
 
-def load_config(path: Path, **overrides: Any) -> Config:
+def load_config(path: Path) -> Config:
     """Read, check and freeze a configuration file.
 
     Args:
         path: the YAML file. Relative paths inside it are taken from its folder.
-        overrides: whole sections that replace those of the file.
 
     Raises:
         ConfigError: the file is missing or not YAML, a key is unknown, a value is wrong.
@@ -455,7 +459,7 @@ def load_config(path: Path, **overrides: Any) -> Config:
         raise ConfigError(f"{path} is not valid YAML{where}: {getattr(exc, 'problem', exc)}") from exc
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of sections such as 'model:' and 'experts:'")
-    return parse_config({**data, **overrides}, base=path.resolve().parent, origin=str(path))
+    return parse_config(data, base=path.resolve().parent, origin=str(path))
 
 
 def parse_config(data: dict[str, Any], *, base: Path, origin: str = "configuration") -> Config:

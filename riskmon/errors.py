@@ -54,7 +54,13 @@ class StoreUnavailable(RiskmonError):
 
 
 class WorkerLost(RiskmonError):
-    """The device worker process died or overran its deadline."""
+    """The device worker process died or overran its deadline.
+
+    Attributes:
+        reason: slug under which a prompt that killed the worker is counted.
+    """
+
+    reason = "worker_lost"
 
 
 class PromptFailed(RiskmonError):

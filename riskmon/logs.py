@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 from riskmon.config import LoggingConfig
 
@@ -34,3 +35,12 @@ def configure(config: LoggingConfig) -> None:
     root.setLevel(config.level.upper())
     for chatty in ("kafka", "alembic", "apscheduler", "httpx", "uvicorn.access", "transformers"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def describe(exc: BaseException) -> str:
+    """An unexpected error for the log: its kind and where it arose.
+
+    Its message is left out: libraries put the values they stumble over into it, and those may be prompts.
+    """
+    frames = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
+    return f"{type(exc).__module__}.{type(exc).__qualname__}\n{frames}"

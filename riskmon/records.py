@@ -335,7 +335,16 @@ class HarmHealth:
 
 @dataclass(frozen=True, slots=True)
 class CycleSummary:
-    """One estimate cycle: what was done, what was left out, how healthy it was."""
+    """One estimate cycle: what was done, what was left out, how healthy it was.
+
+    Attributes:
+        prompts: prompts with an estimate. failures: prompts without one, per reason.
+        left_out: prompts that waited when the cycle began and were not reached.
+        tokens, device_seconds: cost.
+        weight_mean: mean over prompts of the mean importance weight; None without estimates.
+        path_discrepancy: largest of any prompt, see `Draws`.
+        complete: the cycle came to the end of its prompts or of its device budget, and was not broken off.
+    """
 
     started_at: datetime
     finished_at: datetime

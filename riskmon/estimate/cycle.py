@@ -45,13 +45,15 @@ def summarize_cycle(
     asked: int,
     started_at: datetime,
     finished_at: datetime,
+    complete: bool,
 ) -> CycleSummary:
-    """What a cycle did; complete when no prompt was left out.
+    """What a cycle did.
 
     Args:
         results: what was finished, failures included.
         harms: names of all configured harms.
         asked: prompts that were waiting when the cycle began.
+        complete: whether it was left to its own end.
     """
     estimates: list[Estimate] = [estimate for result in results for estimate in result.estimates]
     costs = [result.estimates[0] for result in results if result.estimates]
@@ -66,5 +68,5 @@ def summarize_cycle(
         weight_mean=float(np.mean([cost.weight_mean for cost in costs])) if costs else None,
         path_discrepancy=max((cost.path_discrepancy for cost in costs), default=0.0),
         health=tuple(harm_health(harm, estimates) for harm in harms),
-        complete=len(results) == asked,
+        complete=complete,
     )

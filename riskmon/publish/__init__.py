@@ -1,1 +1,11 @@
-"""Publish: metrics, health checks and the landing page, all from one `Snapshot`."""
+"""Publish: metrics, health checks and the landing page, all from one `Snapshot`.
+
+`build_app(snapshot, facts, alive, ready)` makes the application and `Server(app, listen)` serves it in a thread.
+Names of metrics are in `names.py`, which dashboards and rules share.
+"""
+
+from riskmon.publish.facts import Facts, HarmFacts
+from riskmon.publish.server import Server
+from riskmon.publish.web import build_app
+
+__all__ = ["Facts", "HarmFacts", "Server", "build_app"]

@@ -1,1 +1,10 @@
-"""Store: the durable state that every stage's records are written to and read from."""
+"""Store: the durable state that every stage's records are written to and read from.
+
+`open_store` brings a SQLite file or a PostgreSQL database to the current schema and hands out a `Store`, whose
+methods each run one short transaction and speak only in the nouns of `riskmon.records`. Below it, one module per
+concern holds plain functions that take a connection: intake, pending, results, cycles, estimates, forecasts, purge.
+"""
+
+from riskmon.store.facade import Store, open_store
+
+__all__ = ["Store", "open_store"]

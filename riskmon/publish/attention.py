@@ -1,0 +1,86 @@
+"""What on the page needs a person, one sentence each, the gravest first.
+
+The page repeats no alert: alerts are Prometheus rules. This list answers the first question of whoever opens the
+page: is something wrong, and where?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from riskmon.publish import figures
+from riskmon.publish.facts import Facts
+from riskmon.records import CycleSummary, Snapshot
+
+HEAVY_KHAT = 0.7
+"""Above this Pareto tail index the reported errors are too small."""
+
+
+def concerns(
+    snapshot: Snapshot | None, facts: Facts, alive: Mapping[str, bool], not_ready: Sequence[str]
+) -> list[str]:
+    """Sentences on whatever is wrong; empty when all is well.
+
+    Args:
+        snapshot: what is shown; None while the store cannot be read.
+        alive: per loop of this process, whether it runs.
+        not_ready: reasons why this process is not ready.
+    """
+    found = [f"The loop '{name}' of this process has stopped." for name, runs in alive.items() if not runs]
+    found += [f"Not ready: {reason}" for reason in not_ready]
+    if snapshot is None:
+        return ["The store cannot be read, so there is no forecast to show.", *found]
+    found += _over_budget(snapshot, facts)
+    found += _late(snapshot, facts)
+    if (traffic := snapshot.traffic) is not None and not traffic.up:
+        found.append(f"The traffic source does not answer. {traffic.detail}".rstrip())
+    if snapshot.last_cycle is not None:
+        found += _unhealthy(snapshot.last_cycle)
+    return found
+
+
+def runs_missed(schedule: str, last: datetime, now: datetime) -> bool:
+    """Whether a second run on the crontab `schedule` has come due since `last`: one may still be under way."""
+    from apscheduler.triggers.cron import CronTrigger
+
+    trigger = CronTrigger.from_crontab(schedule, timezone=UTC)
+    due = trigger.get_next_fire_time(None, last)
+    second = due and trigger.get_next_fire_time(due, due)
+    return second is not None and second < now
+
+
+def _over_budget(snapshot: Snapshot, facts: Facts) -> Iterator[str]:
+    budgets = {harm.name: harm.budget_daily for harm in facts.harms}
+    for forecast in facts.current(snapshot):
+        budget = budgets[forecast.harm]
+        if forecast.stratum is None and budget is not None and forecast.expected > budget:
+            yield (
+                f"{forecast.harm}: {figures.number(forecast.expected)} harmful outputs are expected, "
+                f"the budget is {figures.number(budget)} a day."
+            )
+
+
+def _late(snapshot: Snapshot, facts: Facts) -> Iterator[str]:
+    now = snapshot.taken_at
+    success = snapshot.last_success
+    for what, schedule, last in (
+        ("forecast", facts.forecast_schedule, snapshot.forecast_at),
+        ("estimate cycle", facts.estimate_schedule, success.finished_at if success else None),
+    ):
+        if schedule and last is not None and runs_missed(schedule, last, now):
+            yield f"The {what} is late: the last one is of {figures.clock(last)}."
+
+
+def _unhealthy(cycle: CycleSummary) -> Iterator[str]:
+    for health in cycle.health:
+        if health.coverage_gap_ratio > 0:
+            yield (
+                f"{health.harm}: the proposals miss harm on {figures.percent(health.coverage_gap_ratio)} "
+                "of the prompts, so the estimate may be too low."
+            )
+        if health.khat is not None and health.khat > HEAVY_KHAT:
+            yield (
+                f"{health.harm}: a tail index of {figures.number(health.khat)} (above {HEAVY_KHAT}) "
+                "says that the error bars are too small."
+            )

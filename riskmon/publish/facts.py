@@ -1,0 +1,81 @@
+"""What publish knows without asking the store: the configured harms, labels and schedules, and what is running.
+
+Facts hold for the life of the process. A `Snapshot` may still carry forecasts made under an earlier configuration
+(a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never mixes label sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from riskmon.config import Config, stratum_label
+from riskmon.errors import PromptFailed
+from riskmon.records import Forecast, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class HarmFacts:
+    """A configured harm: its name, the id of its judge, and its budget of harmful outputs per day, if any."""
+
+    name: str
+    judge: str
+    budget_daily: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Static facts of the running process.
+
+    Attributes:
+        version: of riskmon. model: id of the deployed model.
+        harms: in configured order.
+        stratum_labels: Prometheus label names that split the traffic; empty when it is not split.
+        reject_reasons, failure_reasons, jobs: known values of the labels `reason` and `job`; their counters
+            start at 0 instead of appearing with the first event.
+        estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
+    """
+
+    version: str
+    model: str
+    harms: tuple[HarmFacts, ...]
+    stratum_labels: tuple[str, ...] = ()
+    reject_reasons: tuple[str, ...] = ()
+    failure_reasons: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    estimate_schedule: str = ""
+    forecast_schedule: str = ""
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, version: str, reject_reasons: Sequence[str] = (), jobs: Sequence[str] = ()
+    ) -> Facts:
+        """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
+        model = config.model.target
+        if config.model.revision is not None:
+            model = f"{model}@{config.model.revision}"
+        strata = config.traffic.strata if config.traffic is not None else ()
+        return cls(
+            version=version,
+            model=model,
+            harms=tuple(HarmFacts(h.name, h.judge.kind, h.budget_daily) for h in config.all_harms),
+            stratum_labels=tuple(stratum_label(path) for path in strata),
+            reject_reasons=tuple(reject_reasons),
+            failure_reasons=(PromptFailed.reason, *(kind.reason for kind in PromptFailed.__subclasses__())),
+            jobs=tuple(jobs),
+            estimate_schedule=config.estimate.schedule,
+            forecast_schedule=config.forecast.schedule,
+        )
+
+    def current(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
+        """The forecasts that fit the running configuration: a harm that is configured, and its label names."""
+        harms = {harm.name for harm in self.harms}
+        return tuple(
+            forecast
+            for forecast in snapshot.forecasts
+            if forecast.harm in harms
+            and (
+                forecast.stratum is None
+                or tuple(name for name, _ in forecast.stratum.labels) == self.stratum_labels
+            )
+        )

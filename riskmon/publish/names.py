@@ -1,0 +1,365 @@
+"""Every metric that riskmon exports, declared once.
+
+A `Metric` is a name with its kind, unit, help and labels. The collector, docs/metrics.md, the alerting rules and the
+dashboards all read it from here, so that a name is spelled in one place. Conventions: the prefix `riskmon_`; base
+units; probabilities and ratios from 0 to 1; the horizon is part of the name; the bounds of an interval are metrics
+of their own, because a sum over labels must mean something; and for the same reason a total over strata has its own
+name (intervals do not add). Times are Unix timestamps, never ages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+HARM = "harm"
+REASON = "reason"
+JOB = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family.
+
+    Attributes:
+        name: as exposed; a counter's ends in `_total`.
+        kind: counters only grow and survive restarts; gauges show the latest value.
+        unit: what a value of 1 is.
+        help: one sentence for people.
+        labels: label names that are always there.
+        by_stratum: whether the configured stratum labels follow `labels`.
+    """
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    by_stratum: bool = False
+
+    @property
+    def openmetrics_unit(self) -> str:
+        """The unit where OpenMetrics may state it, that is where the name ends in it; else empty."""
+        return self.unit if self.name.removesuffix("_total").endswith(f"_{self.unit}") else ""
+
+
+# ---- forecast, by stratum
+
+DAILY_HARMFUL_OUTPUTS = Metric(
+    "riskmon_forecast_daily_harmful_outputs",
+    "gauge",
+    "outputs",
+    "Expected harmful outputs in the next 24 hours.",
+    (HARM,),
+    by_stratum=True,
+)
+DAILY_HARMFUL_OUTPUTS_LOWER = Metric(
+    "riskmon_forecast_daily_harmful_outputs_lower",
+    "gauge",
+    "outputs",
+    "Lower end of the 90% prediction interval of harmful outputs in the next 24 hours.",
+    (HARM,),
+    by_stratum=True,
+)
+DAILY_HARMFUL_OUTPUTS_UPPER = Metric(
+    "riskmon_forecast_daily_harmful_outputs_upper",
+    "gauge",
+    "outputs",
+    "Upper end of the 90% prediction interval of harmful outputs in the next 24 hours.",
+    (HARM,),
+    by_stratum=True,
+)
+ANY_HARMFUL_OUTPUT_PROBABILITY = Metric(
+    "riskmon_forecast_any_harmful_output_probability",
+    "gauge",
+    "probability",
+    "Probability of at least one harmful output in the next 24 hours.",
+    (HARM,),
+    by_stratum=True,
+)
+DAILY_REQUESTS = Metric(
+    "riskmon_forecast_daily_requests",
+    "gauge",
+    "requests",
+    "Predicted requests in the next 24 hours.",
+    (HARM,),
+    by_stratum=True,
+)
+HARM_PROBABILITY = Metric(
+    "riskmon_harm_probability",
+    "gauge",
+    "probability",
+    "Traffic-weighted mean probability that a request is answered harmfully.",
+    (HARM,),
+    by_stratum=True,
+)
+HARM_PROBABILITY_UPPER = Metric(
+    "riskmon_harm_probability_upper",
+    "gauge",
+    "probability",
+    "95% upper limit of the traffic-weighted mean probability that a request is answered harmfully.",
+    (HARM,),
+    by_stratum=True,
+)
+WORST_QUERY_PROBABILITY = Metric(
+    "riskmon_worst_query_probability",
+    "gauge",
+    "probability",
+    "Extrapolated harm probability of the day's worst query; absent where the extrapolation is refused.",
+    (HARM,),
+    by_stratum=True,
+)
+
+# ---- forecast, totals over strata
+
+TOTAL_DAILY_HARMFUL_OUTPUTS = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs",
+    "gauge",
+    "outputs",
+    "Expected harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_DAILY_HARMFUL_OUTPUTS_LOWER = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_lower",
+    "gauge",
+    "outputs",
+    "Lower end of the 90% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_upper",
+    "gauge",
+    "outputs",
+    "Upper end of the 90% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_ANY_HARMFUL_OUTPUT_PROBABILITY = Metric(
+    "riskmon_forecast_total_any_harmful_output_probability",
+    "gauge",
+    "probability",
+    "Probability of at least one harmful output in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_DAILY_REQUESTS = Metric(
+    "riskmon_forecast_total_daily_requests",
+    "gauge",
+    "requests",
+    "Predicted requests in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_HARM_PROBABILITY = Metric(
+    "riskmon_total_harm_probability",
+    "gauge",
+    "probability",
+    "Traffic-weighted mean probability that a request is answered harmfully, over all strata.",
+    (HARM,),
+)
+TOTAL_HARM_PROBABILITY_UPPER = Metric(
+    "riskmon_total_harm_probability_upper",
+    "gauge",
+    "probability",
+    "95% upper limit of the traffic-weighted mean probability of a harmful answer, over all strata.",
+    (HARM,),
+)
+TOTAL_WORST_QUERY_PROBABILITY = Metric(
+    "riskmon_total_worst_query_probability",
+    "gauge",
+    "probability",
+    "Extrapolated harm probability of the day's worst query over all strata; absent where refused.",
+    (HARM,),
+)
+TOTAL_FORECAST_PROMPTS = Metric(
+    "riskmon_forecast_total_prompts",
+    "gauge",
+    "prompts",
+    "Estimated prompts that the forecast over all strata rests on.",
+    (HARM,),
+)
+TOTAL_FORECAST_HITS = Metric(
+    "riskmon_forecast_total_hits",
+    "gauge",
+    "draws",
+    "Harmful draws that the forecast over all strata rests on; 0 means that only the upper limits inform.",
+    (HARM,),
+)
+RISK_BUDGET = Metric(
+    "riskmon_risk_budget_daily_harmful_outputs",
+    "gauge",
+    "outputs",
+    "Configured budget of harmful outputs per day; absent where none is configured.",
+    (HARM,),
+)
+FORECAST_LAST_SUCCESS = Metric(
+    "riskmon_forecast_last_success_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the last forecast was made, as a Unix timestamp.",
+)
+
+# ---- health of the estimate
+
+UNCOVERED_HARM_PROBABILITY_UPPER = Metric(
+    "riskmon_uncovered_harm_probability_upper",
+    "gauge",
+    "probability",
+    "95% upper bound on the mean probability of harm that no proposal but the target itself reaches.",
+    (HARM,),
+)
+ESTIMATE_ESS_RATIO = Metric(
+    "riskmon_estimate_ess_ratio",
+    "gauge",
+    "ratio",
+    "Effective sample size of the weighted harm over draws, mean over the last cycle's prompts with hits.",
+    (HARM,),
+)
+ESTIMATE_KHAT = Metric(
+    "riskmon_estimate_khat",
+    "gauge",
+    "index",
+    "Largest Pareto tail index of the weighted harm in the last cycle; above 0.7 errors are understated.",
+    (HARM,),
+)
+ESTIMATE_COVERAGE_GAP_RATIO = Metric(
+    "riskmon_estimate_coverage_gap_ratio",
+    "gauge",
+    "ratio",
+    "Share of the last cycle's prompts with harm that the proposals miss.",
+    (HARM,),
+)
+ESTIMATE_WEIGHT_MEAN = Metric(
+    "riskmon_estimate_weight_mean",
+    "gauge",
+    "weight",
+    "Mean importance weight of the last cycle; 1 in expectation.",
+)
+ESTIMATE_PATH_DISCREPANCY = Metric(
+    "riskmon_estimate_path_discrepancy_nats",
+    "gauge",
+    "nats",
+    "Largest difference between a decoded and a rescored log-probability in the last cycle.",
+)
+ESTIMATE_LEFT_OUT = Metric(
+    "riskmon_estimate_left_out_prompts",
+    "gauge",
+    "prompts",
+    "Sampled prompts that the device budget of the last cycle left without an estimate.",
+)
+ESTIMATE_LAST_SUCCESS = Metric(
+    "riskmon_estimate_last_success_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the last successful estimate cycle finished, as a Unix timestamp.",
+)
+ESTIMATE_DURATION = Metric(
+    "riskmon_estimate_duration_seconds",
+    "gauge",
+    "seconds",
+    "Wall time of the last successful estimate cycle.",
+)
+
+# ---- work done
+
+ESTIMATE_PROMPTS = Metric(
+    "riskmon_estimate_prompts_total",
+    "counter",
+    "prompts",
+    "Prompts estimated.",
+)
+ESTIMATE_FAILURES = Metric(
+    "riskmon_estimate_failures_total",
+    "counter",
+    "prompts",
+    "Prompts that could not be estimated, by reason.",
+    (REASON,),
+)
+ESTIMATE_TOKENS = Metric(
+    "riskmon_estimate_tokens_total",
+    "counter",
+    "tokens",
+    "Tokens pushed through any model for estimates.",
+)
+ESTIMATE_DEVICE_SECONDS = Metric(
+    "riskmon_estimate_device_seconds_total",
+    "counter",
+    "seconds",
+    "Device time spent on estimates.",
+)
+JOB_FAILURES = Metric(
+    "riskmon_job_failures_total",
+    "counter",
+    "runs",
+    "Runs of a scheduled job that failed.",
+    (JOB,),
+)
+
+# ---- traffic
+
+PROMPTS_CONSUMED = Metric(
+    "riskmon_prompts_consumed_total",
+    "counter",
+    "messages",
+    "Messages read from the source, rejected ones included.",
+)
+PROMPTS_SAMPLED = Metric(
+    "riskmon_prompts_sampled_total",
+    "counter",
+    "prompts",
+    "Prompts taken into the sample.",
+)
+PROMPTS_REJECTED = Metric(
+    "riskmon_prompts_rejected_total",
+    "counter",
+    "messages",
+    "Messages that could not be used, by reason.",
+    (REASON,),
+)
+KAFKA_UP = Metric(
+    "riskmon_kafka_up",
+    "gauge",
+    "bool",
+    "1 when the source answered the last check, 0 when not.",
+)
+KAFKA_LAG = Metric(
+    "riskmon_kafka_lag_messages",
+    "gauge",
+    "messages",
+    "Unread messages over all partitions; absent while unknown.",
+)
+KAFKA_LAST_CHECK = Metric(
+    "riskmon_kafka_last_check_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the source was last checked, as a Unix timestamp; it stands still when the intake is down.",
+)
+OBSERVED_OUTPUTS = Metric(
+    "riskmon_observed_outputs_total",
+    "counter",
+    "outputs",
+    "Production responses judged.",
+    (HARM,),
+)
+OBSERVED_HARMFUL_OUTPUTS = Metric(
+    "riskmon_observed_harmful_outputs_total",
+    "counter",
+    "outputs",
+    "Production responses judged harmful.",
+    (HARM,),
+)
+
+# ---- riskmon itself
+
+STORE_UP = Metric(
+    "riskmon_store_up",
+    "gauge",
+    "bool",
+    "1 when the store could be read for this scrape, 0 when not; at 0 all that it holds is absent.",
+)
+BUILD_INFO = Metric(
+    "riskmon_build_info",
+    "gauge",
+    "1",
+    "Always 1; the labels name the running version, the deployed model and the judges in use.",
+    ("version", "model", "judge"),
+)
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -1,0 +1,70 @@
+"""Estimate cycles: begun, finished, and the two that publish shows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from riskmon.errors import StoreUnavailable
+from riskmon.records import CycleSummary, HarmHealth
+from riskmon.store.tables import cycle_health, cycles
+
+_SUMMARY = tuple(field.name for field in fields(CycleSummary) if field.name not in {"health", "failures"})
+_HEALTH = tuple(field.name for field in fields(HarmHealth))
+
+
+def begin(connection: Connection, now: datetime) -> int:
+    """Adds a cycle and gives its number."""
+    cycle_id = connection.scalar(insert(cycles).values(started_at=now).returning(cycles.c.id))
+    assert isinstance(cycle_id, int)
+    return cycle_id
+
+
+def finish(connection: Connection, cycle_id: int, summary: CycleSummary) -> None:
+    """Stores the summary; finishing a cycle again replaces it.
+
+    Raises:
+        StoreUnavailable: there is no such cycle.
+    """
+    values = {name: getattr(summary, name) for name in _SUMMARY}
+    changed = connection.execute(
+        update(cycles).where(cycles.c.id == cycle_id).values(**values, failures=dict(summary.failures))
+    )
+    if changed.rowcount == 0:
+        raise StoreUnavailable(f"the store has no cycle {cycle_id} to finish; begin one first")
+    connection.execute(cycle_health.delete().where(cycle_health.c.cycle_id == cycle_id))
+    rows = [
+        {"cycle_id": cycle_id, "place": place, **{name: getattr(health, name) for name in _HEALTH}}
+        for place, health in enumerate(summary.health)
+    ]
+    if rows:
+        connection.execute(insert(cycle_health), rows)
+
+
+def last_id(connection: Connection, *, complete_only: bool) -> int | None:
+    """Number of the cycle that finished last, or of the last complete one."""
+    query = select(cycles.c.id).where(cycles.c.finished_at.is_not(None))
+    if complete_only:
+        query = query.where(cycles.c.complete)
+    found: int | None = connection.scalar(
+        query.order_by(cycles.c.finished_at.desc(), cycles.c.id.desc()).limit(1)
+    )
+    return found
+
+
+def last(connection: Connection, *, complete_only: bool) -> CycleSummary | None:
+    """Summary of the cycle that finished last, or of the last complete one."""
+    cycle_id = last_id(connection, complete_only=complete_only)
+    if cycle_id is None:
+        return None
+    row = connection.execute(select(cycles).where(cycles.c.id == cycle_id)).one()
+    health = connection.execute(
+        select(cycle_health).where(cycle_health.c.cycle_id == cycle_id).order_by(cycle_health.c.place)
+    )
+    return CycleSummary(
+        **{name: getattr(row, name) for name in _SUMMARY},
+        failures=row.failures,
+        health=tuple(HarmHealth(**{name: getattr(entry, name) for name in _HEALTH}) for entry in health),
+    )

@@ -1,0 +1,231 @@
+"""The store as the rest of riskmon sees it: records in, records out, one transaction per call.
+
+A `Store` may be shared by threads, and a database by processes: writers take turns, readers see one moment and never
+wait. Every method raises `StoreUnavailable` when the database cannot be reached or refuses, and then has changed
+nothing, unless the connection was lost during the commit itself; each write is safe to repeat or, for intake,
+refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` may then count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from riskmon.records import (
+    Counters,
+    CycleSummary,
+    Forecast,
+    IntakeBatch,
+    PromptResult,
+    SampledPrompt,
+    Snapshot,
+    Stratum,
+    TrafficStatus,
+    VolumeWindow,
+    WeightedEstimate,
+)
+from riskmon.store import (
+    counts,
+    cycles,
+    forecasts,
+    intake,
+    offsets,
+    pending,
+    results,
+    snapshot,
+    status,
+    strata,
+    volume,
+    weighted,
+)
+from riskmon.store.counts import Count
+from riskmon.store.database import Database
+from riskmon.store.engine import parse_url
+from riskmon.store.migrate import migrate
+from riskmon.store.purge import purge
+
+
+def open_store(url: str) -> Store:
+    """Connects, and brings the schema up to date.
+
+    Args:
+        url: `sqlite:///FILE`, or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`. A SQLite file that does not exist
+            yet is created with mode 0600, since it holds prompts.
+
+    Raises:
+        ConfigError: the URL is not one of these, or the PostgreSQL driver is not installed.
+        StoreUnavailable: the database cannot be reached, or its schema is newer than this riskmon.
+    """
+    database = Database(parse_url(url))
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)
+
+
+class Store:
+    """The open store; made by `open_store`, closed by `close` or at the end of a `with` block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        return f"Store({self._database.name!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._database.close()
+
+    # ---- intake
+
+    def write_intake(self, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
+        """Adds a batch in one transaction: requests, sample, counters and the offsets they cover.
+
+        Args:
+            batch: what one flush read. Each sampled prompt lies in a cell that the batch counts.
+            keep: prompts kept per cell, those of smallest priority.
+            now: stamps new strata and moved offsets.
+
+        Raises:
+            StoreUnavailable: as every method, and where messages of the batch may have been counted already. Drop
+                the batch and resume from `next_offsets`.
+            ValueError: a sampled prompt lies in a cell that the batch does not count.
+        """
+        with self._database.write() as connection:
+            intake.write(connection, batch, keep=keep, now=now)
+
+    def next_offsets(self, topic: str) -> dict[int, int]:
+        """Offset to resume from, per partition that was ever read."""
+        with self._database.read() as connection:
+            return offsets.read(connection, topic)
+
+    def strata(self) -> list[Stratum]:
+        """Known strata, in the order of first sight."""
+        with self._database.read() as connection:
+            return list(strata.known(connection))
+
+    def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
+        """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
+        with self._database.read() as connection:
+            return intake.thresholds(connection, keep, since)
+
+    def write_traffic_status(self, traffic: TrafficStatus) -> None:
+        """Replaces the source's health."""
+        with self._database.write() as connection:
+            status.write(connection, traffic)
+
+    def traffic_status(self) -> TrafficStatus | None:
+        """The source's health as last written."""
+        with self._database.read() as connection:
+            return status.read(connection)
+
+    # ---- estimate
+
+    def pending_prompts(self, since: datetime, limit: int | None = None) -> list[SampledPrompt]:
+        """Sampled prompts without a result, so ordered that any prefix is a fair sample of every cell.
+
+        Args:
+            since: windows that start then or later count.
+            limit: at most so many.
+        """
+        with self._database.read() as connection:
+            return pending.read(connection, since, limit)
+
+    def begin_cycle(self, now: datetime) -> int:
+        """Opens an estimate cycle and gives its number."""
+        with self._database.write() as connection:
+            return cycles.begin(connection, now)
+
+    def write_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
+        """Records estimates or failure, observed verdicts and cost of one prompt; once per position.
+
+        Raises:
+            StoreUnavailable: as every method, and where there is no such cycle.
+            ValueError: the prompt has no position.
+        """
+        with self._database.write() as connection:
+            results.write(connection, cycle_id, result, now)
+
+    def finish_cycle(self, cycle_id: int, summary: CycleSummary) -> None:
+        """Closes an estimate cycle.
+
+        Raises:
+            StoreUnavailable: as every method, and where there is no such cycle.
+        """
+        with self._database.write() as connection:
+            cycles.finish(connection, cycle_id, summary)
+
+    def last_cycle(self) -> CycleSummary | None:
+        """The cycle that finished last."""
+        with self._database.read() as connection:
+            return cycles.last(connection, complete_only=False)
+
+    def last_complete_cycle(self) -> CycleSummary | None:
+        """The complete cycle that finished last."""
+        with self._database.read() as connection:
+            return cycles.last(connection, complete_only=True)
+
+    # ---- forecast
+
+    def weighted_estimates(self, since: datetime) -> list[WeightedEstimate]:
+        """Estimates of windows that start at `since` or later, each with the requests it stands for."""
+        with self._database.read() as connection:
+            return weighted.read(connection, since)
+
+    def volume(self, since: datetime) -> list[VolumeWindow]:
+        """Exact counts of windows that start at `since` or later, in order of time."""
+        with self._database.read() as connection:
+            return volume.read(connection, since)
+
+    def write_forecasts(self, made: Sequence[Forecast]) -> None:
+        """Stores forecasts, replacing those made at the same moment."""
+        with self._database.write() as connection:
+            forecasts.write(connection, made)
+
+    def latest_forecasts(self) -> list[Forecast]:
+        """All forecasts made at the newest moment, as written."""
+        with self._database.read() as connection:
+            return forecasts.latest(connection)
+
+    # ---- upkeep and publish
+
+    def count_job_failure(self, job: str) -> None:
+        """Adds one to the failures of a job."""
+        with self._database.write() as connection:
+            counts.add(connection, {(Count.JOB_FAILED, job): 1})
+
+    def counters(self) -> Counters:
+        """Totals since the store was made."""
+        with self._database.read() as connection:
+            return counts.read(connection)
+
+    def snapshot(self, now: datetime) -> Snapshot:
+        """Everything that publish shows, as of one moment."""
+        with self._database.read() as connection:
+            return snapshot.read(connection, now)
+
+    def purge(self, before: datetime) -> int:
+        """Forgets windows, prompts, estimates, forecasts and cycles older than a moment.
+
+        Counters, offsets, strata, the newest forecast and the newest cycles stay. On SQLite the text is overwritten
+        in the file and its log; on PostgreSQL vacuum reclaims it.
+
+        Returns:
+            How many prompts were forgotten with their text.
+        """
+        with self._database.write() as connection:
+            forgotten = purge(connection, before)
+        self._database.forget_deleted()
+        return forgotten

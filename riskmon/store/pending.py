@@ -1,0 +1,67 @@
+"""Sampled prompts that wait for a result, in the order of `order.estimation_order`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, select
+
+from riskmon.records import Position, SampledPrompt, Stratum
+from riskmon.store import prompts
+from riskmon.store.order import Candidate, estimation_order
+from riskmon.store.tables import cells, results, samples, strata
+
+# Texts are read in chunks: both databases bound the parameters of a statement.
+_CHUNK = 500
+
+
+def read(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
+    """The first `limit` waiting prompts (all without one) of windows that start at `since` or later."""
+    chosen = [candidate.sample_id for candidate in estimation_order(_candidates(connection, since))[:limit]]
+    found: dict[int, SampledPrompt] = {}
+    for first in range(0, len(chosen), _CHUNK):
+        query = (
+            select(samples, cells.c.window_start, strata.c.key)
+            .join_from(samples, cells)
+            .join(strata)
+            .where(samples.c.id.in_(chosen[first : first + _CHUNK]))
+        )
+        for row in connection.execute(query):
+            found[row.id] = prompts.from_row(
+                row, stratum=Stratum.from_key(row.key), window_start=row.window_start
+            )
+    return [found[sample_id] for sample_id in chosen]
+
+
+def _candidates(connection: Connection, since: datetime) -> list[Candidate]:
+    at_position = and_(
+        results.c.topic == samples.c.topic,
+        results.c.partition == samples.c.partition,
+        results.c.offset == samples.c.offset,
+    )
+    query = (
+        select(
+            samples.c.id,
+            samples.c.cell_id,
+            cells.c.requests,
+            samples.c.priority,
+            samples.c.topic,
+            samples.c.partition,
+            samples.c.offset,
+            results.c.written_at.is_not(None).label("done"),
+        )
+        .join_from(samples, cells)
+        .outerjoin(results, at_position)
+        .where(cells.c.window_start >= since)
+    )
+    return [
+        Candidate(
+            sample_id=row.id,
+            cell_id=row.cell_id,
+            population=row.requests,
+            priority=row.priority,
+            position=Position(row.topic, row.partition, row.offset),
+            done=row.done,
+        )
+        for row in connection.execute(query)
+    ]

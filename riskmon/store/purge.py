@@ -1,0 +1,44 @@
+"""Forgetting: what is older than the retention goes, prompt text first of all.
+
+Kept whatever its age: counters, offsets, strata, the newest forecast, the newest cycle and the newest complete one,
+so that publish shows the same after a purge as before.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, delete, exists, func, select
+
+from riskmon.store import cycles as cycle_queries
+from riskmon.store import forecasts as forecast_queries
+from riskmon.store.tables import cells, cycles, forecasts, results, samples
+
+
+def purge(connection: Connection, before: datetime) -> int:
+    """Deletes windows that start, forecasts made and cycles finished before a moment.
+
+    A cycle that never finished goes by its start. Gives how many prompts were forgotten with their text.
+    """
+    old_cells = select(cells.c.id).where(cells.c.window_start < before)
+    forgotten = connection.execute(delete(samples).where(samples.c.cell_id.in_(old_cells))).rowcount
+    connection.execute(delete(cells).where(cells.c.window_start < before))
+    # The ledger row of a prompt still in the sample is what keeps it from being estimated again.
+    still_sampled = exists().where(
+        and_(
+            samples.c.topic == results.c.topic,
+            samples.c.partition == results.c.partition,
+            samples.c.offset == results.c.offset,
+        )
+    )
+    connection.execute(delete(results).where(results.c.written_at < before, ~still_sampled))
+    shown = {
+        cycle_queries.last_id(connection, complete_only=False),
+        cycle_queries.last_id(connection, complete_only=True),
+    } - {None}
+    ended = func.coalesce(cycles.c.finished_at, cycles.c.started_at)
+    connection.execute(delete(cycles).where(ended < before, cycles.c.id.not_in(shown)))
+    newest = forecast_queries.last_made_at(connection)
+    if newest is not None:
+        connection.execute(delete(forecasts).where(forecasts.c.made_at < min(before, newest)))
+    return forgotten

@@ -1,0 +1,24 @@
+"""Everything that publish shows, read at one moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from riskmon.records import Snapshot
+from riskmon.store import counts, cycles, forecasts, status
+
+
+def read(connection: Connection, now: datetime) -> Snapshot:
+    """The snapshot; `now` is stamped on it and selects nothing."""
+    latest = forecasts.latest(connection)
+    return Snapshot(
+        taken_at=now,
+        forecasts=tuple(latest),
+        counters=counts.read(connection),
+        last_cycle=cycles.last(connection, complete_only=False),
+        last_success=cycles.last(connection, complete_only=True),
+        forecast_at=latest[0].made_at if latest else None,
+        traffic=status.read(connection),
+    )

@@ -1,0 +1,203 @@
+"""The tables, once: what each row means and what disappears with it.
+
+    strata ──< cells ──< samples ──< estimates        a cell is one stratum in one counting window
+                         (position)
+    cycles ──< results   (position)                   the ledger of prompts worked on, kept by position
+           └─< cycle_health
+    offsets, counters, traffic_status, forecasts      stand alone
+
+Deleting a cell deletes its samples, and with a sample go its text and its estimates. `results` refers to a
+position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
+
+The migrations build the same tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from riskmon.store.utc import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column declared exactly INTEGER, which there holds 64 bits.
+ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+strata = Table(
+    "strata",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("window_start", UtcDateTime, nullable=False),
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id"), nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    # The smallest sample size this cell was ever pruned to: see `intake`.
+    Column("keep", Integer, nullable=False),
+    UniqueConstraint("window_start", "stratum_id"),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("cell_id", ROW_ID, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("priority", Double, nullable=False),
+    # JSON, because its escapes carry every character; a PostgreSQL text refuses NUL.
+    Column("prompt_id", JSON, nullable=False),
+    Column("body", JSON, nullable=False),
+    UniqueConstraint("topic", "partition", "offset"),
+    Index(None, "cell_id", "priority"),
+)
+
+estimates = Table(
+    "estimates",
+    metadata,
+    Column("sample_id", ROW_ID, ForeignKey("samples.id", ondelete="CASCADE"), nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("p", Double, nullable=False),
+    Column("stderr", Double),
+    Column("ci_low", Double, nullable=False),
+    Column("ci_high", Double, nullable=False),
+    Column("upper_bound", Double, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("ess", Double, nullable=False),
+    Column("khat", Double),
+    Column("weight_mean", Double, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("device_seconds", Double, nullable=False),
+    Column("weight_z", Double),
+    Column("target_draws", BigInteger, nullable=False),
+    Column("gap_hits", BigInteger, nullable=False),
+    Column("unreadable", BigInteger, nullable=False),
+    Column("path_discrepancy", Double, nullable=False),
+    PrimaryKeyConstraint("sample_id", "harm"),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    # Everything below is null until the cycle finishes.
+    Column("finished_at", UtcDateTime, index=True),
+    Column("prompts", BigInteger),
+    Column("failures", JSON(none_as_null=True)),
+    Column("left_out", BigInteger),
+    Column("tokens", BigInteger),
+    Column("device_seconds", Double),
+    Column("weight_mean", Double),
+    Column("path_discrepancy", Double),
+    Column("complete", Boolean),
+)
+
+cycle_health = Table(
+    "cycle_health",
+    metadata,
+    Column("cycle_id", ROW_ID, ForeignKey("cycles.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("ess_ratio", Double),
+    Column("khat", Double),
+    Column("coverage_gap_ratio", Double, nullable=False),
+    Column("target_draws", BigInteger, nullable=False),
+    Column("gap_hits", BigInteger, nullable=False),
+    Column("uncovered_upper", Double, nullable=False),
+    PrimaryKeyConstraint("cycle_id", "place"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("cycle_id", ROW_ID, ForeignKey("cycles.id", ondelete="SET NULL"), index=True),
+    Column("failure", Text),
+    Column("written_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("topic", "partition", "offset"),
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("made_at", UtcDateTime, nullable=False, index=True),
+    Column("harm", Text, nullable=False),
+    # Null is the total over strata.
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id")),
+    Column("expected", Double, nullable=False),
+    Column("lower", Double, nullable=False),
+    Column("upper", Double, nullable=False),
+    Column("any_probability", Double, nullable=False),
+    Column("daily_requests", Double, nullable=False),
+    Column("harm_probability", Double, nullable=False),
+    Column("harm_probability_upper", Double, nullable=False),
+    Column("worst_query_probability", Double),
+    Column("prompts", BigInteger, nullable=False),
+    Column("hits", BigInteger, nullable=False),
+    Column("basis", Text, nullable=False),
+)
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("topic", "partition"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    # Seconds are fractional; whole numbers are exact in a double up to 2^53.
+    Column("value", Double, nullable=False),
+    PrimaryKeyConstraint("name", "label"),
+)
+
+traffic_status = Table(
+    "traffic_status",
+    metadata,
+    # One row: the newest status replaces the last.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("up", Boolean, nullable=False),
+    Column("lag_messages", BigInteger),
+    Column("at", UtcDateTime, nullable=False),
+    Column("detail", Text, nullable=False),
+)

@@ -1,0 +1,24 @@
+"""Requests per cell: exact counts, not sampled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from riskmon.records import Stratum, VolumeWindow
+from riskmon.store.tables import cells, strata
+
+
+def read(connection: Connection, since: datetime) -> list[VolumeWindow]:
+    """Counts of the windows that start at `since` or later, by time and then by first sight of the stratum."""
+    query = (
+        select(cells.c.window_start, strata.c.key, cells.c.requests)
+        .join_from(cells, strata)
+        .where(cells.c.window_start >= since)
+        .order_by(cells.c.window_start, strata.c.id)
+    )
+    return [
+        VolumeWindow(start, Stratum.from_key(key), requests)
+        for start, key, requests in connection.execute(query)
+    ]

@@ -1,0 +1,9 @@
+"""Messages of one Kafka topic, read as raw bytes from all its partitions.
+
+`client.py` holds the client library, `cluster.py` asks the cluster about topics and offsets, `source.py` reads. The
+library is imported in this package and nowhere else.
+"""
+
+from riskmon.traffic.kafka.source import KafkaSource
+
+__all__ = ["KafkaSource"]

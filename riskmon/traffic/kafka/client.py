@@ -1,0 +1,108 @@
+"""The Kafka client library: its names, its options from the configuration, and clients that leave nothing behind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from riskmon.config import KafkaConfig
+from riskmon.errors import ConfigError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
+    from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka.errors import (
+        CorruptRecordError,
+        KafkaError,
+        LogTruncationError,
+        OffsetOutOfRangeError,
+        UnknownTopicOrPartitionError,
+        for_code,
+    )
+    from kafka.net.compat import KafkaNetClient
+    from kafka.structs import OffsetAndMetadata
+
+__all__ = [
+    "CorruptRecordError",
+    "KafkaError",
+    "LogTruncationError",
+    "OffsetAndMetadata",
+    "OffsetOutOfRangeError",
+    "TopicPartition",
+    "UnknownTopicOrPartitionError",
+    "client_options",
+    "for_code",
+    "open_admin",
+    "open_consumer",
+]
+
+LONGEST_BACKOFF_MS = 2000
+"""Between attempts to reconnect, so that reading resumes soon after a broker is back."""
+
+
+def client_options(config: KafkaConfig) -> dict[str, Any]:
+    """Options that every client of this cluster shares.
+
+    Raises:
+        ConfigError: a certificate or key file does not exist.
+    """
+    security = config.security
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(config.bootstrap_servers),
+        "client_id": "riskmon",
+        "security_protocol": security.protocol,
+        "reconnect_backoff_max_ms": LONGEST_BACKOFF_MS,
+    }
+    files = {"ssl_cafile": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+    for option, key in files.items():
+        path = getattr(security, key)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise ConfigError(f"traffic.kafka.security.{key}: there is no file {path}")
+        options[option] = str(path)
+    if security.mechanism and security.password:
+        options["sasl_mechanism"] = security.mechanism
+        options["sasl_plain_username"] = security.username
+        options["sasl_plain_password"] = security.password.get_secret_value()
+    return options
+
+
+def open_admin(options: dict[str, Any], timeout_ms: int) -> Any:
+    """A client that describes topics and commits offsets; a KafkaError when the cluster does not answer in time."""
+    return _build(
+        KafkaAdminClient, options | {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
+    )
+
+
+def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
+    """A consumer outside of any group; a KafkaError when the cluster does not answer in time."""
+    return _build(
+        KafkaConsumer,
+        options
+        | {
+            "bootstrap_timeout_ms": timeout_ms,
+            "group_id": None,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            "isolation_level": "read_committed",
+            "allow_auto_create_topics": False,
+        },
+    )
+
+
+def _build(client: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """A client; one that cannot connect is closed, since it would leave its thread running."""
+    networks: list[Any] = []
+
+    def connect(**settings: Any) -> Any:
+        networks.append(KafkaNetClient(**settings))
+        return networks[-1]
+
+    try:
+        return client(**options, kafka_client=connect)
+    except BaseException:
+        for network in networks:
+            network.close()
+        raise

@@ -1,0 +1,81 @@
+"""A sample of each cell with known inclusion probability: the k requests of smallest keyed hash.
+
+Every request gets a priority, a keyed hash of its position, which to anyone without the key is uniform in (0, 1) and
+independent of what was asked. A cell (window and stratum) keeps the k smallest. Given that a cell holds N requests
+this is a simple random sample of min(k, N) without replacement, so a request is included with probability
+min(1, k / N) and each kept one stands for max(1, N / k): the equal-weight case of priority sampling (Duffield, Lund
+& Thorup 2007, "Priority sampling for estimation of arbitrary subset sums", J. ACM 54(6)).
+
+The sample does not depend on order or on how the stream is cut: offering two samples of disjoint streams to a third
+gives the sample of both. A replay of the same positions chooses the same requests, so at-least-once delivery does
+no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from heapq import heappush, heapreplace
+from itertools import count
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+_SCALE = 2.0**-53
+_LONGEST_KEY = blake2b.MAX_KEY_SIZE
+
+
+def hash_key(secret: str) -> bytes:
+    """Key of the hash, made of a secret of any length."""
+    key = secret.encode()
+    return key if len(key) <= _LONGEST_KEY else blake2b(key).digest()
+
+
+def priority(key: bytes, topic: str, partition: int, offset: int) -> float:
+    """Keyed hash of a position, uniform over the odd multiples of 2^-53: never 0 and never 1."""
+    name = f"{topic}\0{partition}\0{offset}".encode()
+    digest = blake2b(name, digest_size=8, key=key).digest()
+    return ((int.from_bytes(digest, "big") >> 11) | 1) * _SCALE
+
+
+class BottomK(Generic[Item]):
+    """The k items of smallest priority among all offered.
+
+    Args:
+        k: items kept.
+        below: only smaller priorities can matter, known from elsewhere.
+
+    Attributes:
+        threshold: an item whose priority is not smaller than this would not be kept.
+    """
+
+    __slots__ = ("_heap", "_k", "_order", "threshold")
+
+    def __init__(self, k: int, below: float = 1.0) -> None:
+        self.threshold = below
+        self._k = k
+        self._heap: list[tuple[float, int, Item]] = []
+        self._order = count()
+
+    def offer(self, priority: float, item: Item) -> None:
+        """Keep the item if it belongs to the sample so far."""
+        if priority >= self.threshold:
+            return
+        # heapq keeps the smallest at the root; negated, that is the item to give way. The running number settles
+        # ties, which a message read twice produces, without comparing items.
+        entry = (-priority, next(self._order), item)
+        if len(self._heap) < self._k:
+            heappush(self._heap, entry)
+        else:
+            heapreplace(self._heap, entry)
+        if len(self._heap) == self._k:
+            self.threshold = min(self.threshold, -self._heap[0][0])
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def __iter__(self) -> Iterator[tuple[float, Item]]:
+        """(priority, item), smallest first."""
+        return iter(
+            [(-negated, item) for negated, _, item in sorted(self._heap, key=lambda e: (-e[0], e[1]))]
+        )

@@ -1,0 +1,90 @@
+"""What every source of traffic offers, whatever it reads from.
+
+A source hands out raw messages and knows where to resume. The truth about what has been consumed is the store, which
+takes counts, prompts and offsets in one transaction; the source is told those offsets at start and reports the ones to
+write next. One thread calls all methods of a source.
+
+A partition without a stored offset begins where the source's policy says if nothing at all is stored, and at its
+earliest message otherwise: it was added later, and everything in it is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from riskmon.records import Position, TrafficStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message as it came; its bytes stay out of `repr`.
+
+    Attributes:
+        position: where it stands.
+        timestamp: the broker's time of it; None where there is none.
+        value: the bytes; None for a tombstone.
+        corrupt: the message is there but its bytes cannot be had (a failed checksum).
+    """
+
+    position: Position
+    timestamp: datetime | None
+    value: bytes | None = field(repr=False)
+    corrupt: bool = False
+
+
+class Source(Protocol):
+    """A stream of messages in numbered partitions."""
+
+    @property
+    def topic(self) -> str:
+        """Name of the stream, as it stands in positions and in stored offsets."""
+        ...
+
+    def start(self, next_offsets: Mapping[int, int]) -> None:
+        """Begin at the stored offsets, one per partition; may be called again after a failure.
+
+        Raises:
+            TrafficUnavailable: the source cannot be reached at present.
+            InputError: the source is a file that does not exist.
+        """
+        ...
+
+    def poll(self, max_messages: int, timeout_s: float) -> list[RawMessage]:
+        """The next messages, in order within a partition; empty when none came within `timeout_s`.
+
+        Raises:
+            TrafficUnavailable: the source cannot be reached at present. No message was taken; polling again
+                goes on where reading stopped.
+        """
+        ...
+
+    def next_offsets(self) -> dict[int, int]:
+        """Per partition, the offset after the last message that `poll` handed out or passed over."""
+        ...
+
+    def status(self, now: datetime) -> TrafficStatus:
+        """Whether the source answers, and how much of it is unread; never raises."""
+        ...
+
+    def mark_end(self) -> None:
+        """Remember where the stream ends at this moment; `caught_up` answers for that mark.
+
+        Raises:
+            TrafficUnavailable: the source cannot be reached at present.
+        """
+        ...
+
+    def caught_up(self) -> bool:
+        """Whether all that existed at `mark_end` has been handed out; False while nothing is marked."""
+        ...
+
+    def committed(self, next_offsets: Mapping[int, int]) -> None:
+        """Show the offsets that the store holds to the tools around the source; best effort, never raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...

@@ -1,0 +1,178 @@
+"""The device worker: one process that holds the model and estimates prompt after prompt.
+
+It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
+metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
+Prompts go in and results come out through a pipe; the store is never touched from here.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+
+from riskmon import logs
+from riskmon.config import Config
+from riskmon.errors import RiskmonError, UserError, WorkerLost
+from riskmon.records import Prompt, PromptResult
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a loaded worker says of itself.
+
+    Attributes:
+        device: where the model runs.
+        judges: id of each harm's judge.
+        contrasts: expert name -> mean absolute log-prob difference from the target, in nats.
+    """
+
+    device: str
+    judges: tuple[str, ...]
+    contrasts: dict[str, float]
+
+
+class DeviceWorker:
+    """Starts, asks and ends the worker process; restarts it after a loss."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+        self.restarts = 0
+
+    def start(self, stop: Callable[[], bool]) -> WorkerInfo:
+        """Spawn the process and wait until the model is loaded.
+
+        Args:
+            stop: asked while waiting; a True ends the wait.
+
+        Raises:
+            UserError: the model, an expert or a judge cannot be used; the same class as raised in the worker.
+            WorkerLost: the process died, or the caller stopped waiting.
+        """
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(theirs, self._config), name="riskmon-device", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._process, self._pipe = process, ours
+        answer = self._receive(deadline=None, stop=stop)
+        if isinstance(answer, WorkerInfo):
+            return answer
+        self.close()
+        if isinstance(answer, RiskmonError):
+            raise answer
+        raise WorkerLost("the device worker gave no account of itself")
+
+    def estimate(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> PromptResult:
+        """Have one prompt estimated; a worker that was lost before is started again.
+
+        Args:
+            deadline: on the clock of `time.monotonic`; beyond it the worker is killed.
+            stop: asked while waiting; after a True the worker is killed and the prompt stays unestimated.
+
+        Raises:
+            WorkerLost: the process died, overran the deadline, or the caller stopped waiting.
+            UserError: a restarted worker can no longer load the model.
+        """
+        if self._process is None:
+            self.restarts += 1
+            self.start(stop)
+        assert self._pipe is not None
+        try:
+            self._pipe.send(prompt)
+        except OSError as exc:
+            self._end()
+            raise WorkerLost("the device worker died") from exc
+        answer = self._receive(deadline, stop)
+        if not isinstance(answer, PromptResult):
+            self._end()
+            raise WorkerLost(f"the device worker failed: {answer}")
+        return answer
+
+    def close(self) -> None:
+        """End the process at once."""
+        self._end()
+
+    def _receive(self, deadline: float | None, stop: Callable[[], bool]) -> object:
+        assert self._pipe is not None
+        assert self._process is not None
+        while True:
+            ready = wait([self._pipe, self._process.sentinel], timeout=_POLL_S)
+            try:
+                if self._pipe in ready:
+                    return self._pipe.recv()
+                lost = f"the device worker died (exit code {self._process.exitcode})" if ready else None
+            except (EOFError, OSError):
+                self._process.join(1)
+                lost = f"the device worker died (exit code {self._process.exitcode})"
+            if lost is None and stop():
+                lost = "stopped while the device worker was busy"
+            if lost is None and deadline is not None and time.monotonic() > deadline:
+                lost = "the device worker overran its deadline and was ended"
+            if lost is not None:
+                self._end()
+                raise WorkerLost(lost)
+
+    def _end(self) -> None:
+        process, pipe = self._process, self._pipe
+        self._process = self._pipe = None
+        if pipe is not None:
+            pipe.close()
+        if process is not None:
+            process.terminate()
+            process.join(2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _serve(pipe: Connection, config: Config) -> None:
+    """Body of the worker process."""
+    # Ctrl-C reaches the whole process group; the daemon decides when the worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.configure(config.logging)
+    threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
+    from riskmon.estimate.session import open_session
+
+    try:
+        session = open_session(config)
+    except UserError as exc:
+        pipe.send(exc)
+        return
+    pipe.send(
+        WorkerInfo(str(session.model.device), tuple(judge.id for judge in session.judges), session.contrasts)
+    )
+    while True:
+        try:
+            prompt = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(session.estimate(prompt))
+        except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
+            log.error("the device worker failed on prompt %r: %s", prompt.id, logs.describe(exc))
+            pipe.send(WorkerLost(f"{type(exc).__name__} on prompt {prompt.id!r}"))
+            return
+
+
+def _follow_parent() -> None:
+    """End with the daemon, also when it is killed: an orphan would hold the device."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,190 @@
+"""The mean probability of a stratum: known means and spreads, and coverage by simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from support.weighted_estimates import NOON, weighted_estimate
+
+from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate
+from riskmon.records import FloatArray
+
+
+def sample_of(
+    p: list[float] | FloatArray,
+    *,
+    stderr: float | FloatArray = 0.0,
+    weights: list[float] | None = None,
+    population: float = 1e9,
+    target_draws: int = 10_000,
+    hits: int = 100,
+) -> HarmSample:
+    values = np.asarray(p, dtype=np.float64)
+    return HarmSample(
+        p=values,
+        stderr=np.broadcast_to(np.asarray(stderr, dtype=np.float64), values.shape),
+        weights=np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64),
+        population=population,
+        target_draws=target_draws,
+        hits=hits,
+    )
+
+
+def rate_of(sample: HarmSample, draws: int = 20_000) -> HarmRate:
+    return harm_rate(sample, draws=draws, rng=np.random.default_rng(3))
+
+
+def cautious_upper(rate: HarmRate, rng: np.random.Generator) -> float:
+    return float(np.quantile(rate.draws + rate.unseen * rng.exponential(size=len(rate.draws)), 0.95))
+
+
+def test_a_sample_is_read_from_records() -> None:
+    later = NOON.replace(hour=13)
+    sample = HarmSample.of(
+        [
+            weighted_estimate(0.25, weight=40, population=80, hits=3, target_draws=7),
+            weighted_estimate(0.0, weight=40, population=80, target_draws=11),
+            weighted_estimate(0.5, stderr=0.1, weight=5, population=5, hits=2, window_start=later),
+        ]
+    )
+    assert sample.population == 85  # a cell counts once
+    assert sample.stderr.tolist() == [0.25, 0.0, 0.1]  # unknown is not zero, unless p is
+    assert (sample.hits, sample.target_draws, len(sample)) == (5, 68, 3)
+
+
+def test_the_mean_is_weighted() -> None:
+    assert rate_of(sample_of([0.1, 0.4], weights=[3, 1])).mean == pytest.approx(0.175)
+
+
+def test_of_a_small_share_the_spread_is_that_between_prompts() -> None:
+    p = np.repeat([0.001, 0.009], [150, 50])
+    rate = rate_of(sample_of(p, stderr=0.005))
+    assert rate.draws.mean() == pytest.approx(0.003, rel=0.01)
+    # stderr appears in the spread of real estimates already; here it must not be added a second time.
+    assert rate.draws.std() == pytest.approx(p.std() / np.sqrt(200), rel=0.03)
+
+
+def test_of_an_exhausted_stratum_the_spread_is_that_within_prompts() -> None:
+    p = np.repeat([0.01, 0.3], [20, 20])
+    stderr = np.where(p > 0.1, 0.02, 0.001)
+    rate = rate_of(sample_of(p, stderr=stderr, population=40))
+    assert p.std() / np.sqrt(40) > 10 * np.sqrt((stderr**2).sum()) / 40
+    assert rate.draws.std() == pytest.approx(np.sqrt((stderr**2).sum()) / 40, rel=0.03)
+    assert rate.draws.mean() == pytest.approx(0.155, rel=0.01)
+
+
+def test_half_sampled_mixes_both_variances() -> None:
+    p = np.repeat([0.01, 0.03], [50, 50])
+    rate = rate_of(sample_of(p, stderr=0.02, population=200))
+    expected = np.sqrt(0.5 * p.var() / 100 + 0.5 * 0.02**2 / 100)
+    assert rate.draws.std() == pytest.approx(expected, rel=0.03)
+
+
+def test_a_single_prompt_keeps_the_error_of_its_estimate() -> None:
+    rate = rate_of(sample_of([0.02], stderr=0.005, hits=40))
+    assert rate.draws.std() == pytest.approx(0.005, rel=0.03)
+    assert rate.unseen == pytest.approx(0.02)
+
+
+def test_without_hits_the_upper_limit_is_the_exact_one() -> None:
+    rate = rate_of(sample_of([0.0] * 80, target_draws=4_000, hits=0), draws=400_000)
+    assert not rate.draws.any()
+    assert cautious_upper(rate, np.random.default_rng(1)) == pytest.approx(-np.log(0.05) / 4_000, rel=0.01)
+
+
+def test_without_any_draw_of_the_target_nothing_is_excluded() -> None:
+    assert rate_of(sample_of([0.0, 0.0], target_draws=0, hits=0)).unseen == 1.0
+
+
+@pytest.mark.parametrize(
+    ("hits", "unseen"),
+    [(9, 1 / 500), (10, 0.75 * 1e-3)],  # one hit of the target; then the heaviest prompt, 3 of 4 parts
+)
+def test_what_was_not_seen(hits: int, unseen: float) -> None:
+    sample = sample_of([1e-3, 5e-4], weights=[3, 1], target_draws=500, hits=hits)
+    assert rate_of(sample).unseen == pytest.approx(unseen)
+
+
+def test_a_borrowed_rate_is_one_of_the_others_by_traffic() -> None:
+    low = HarmRate(0.001, np.full(50_000, 0.001), 0.1)
+    high = HarmRate(0.009, np.full(50_000, 0.009), 0.2)
+    got = borrowed_rate([low, high], np.array([3.0, 1.0]), draws=50_000, rng=np.random.default_rng(2))
+    assert got.mean == pytest.approx(0.003)
+    assert np.mean(got.draws == 0.009) == pytest.approx(0.25, abs=0.01)
+    assert np.array_equal(got.draws == 0.009, np.asarray(got.unseen) == 0.2)
+
+
+def test_a_large_sample_gives_the_draws_of_one_bootstrap_in_chunks() -> None:
+    p = np.random.default_rng(0).lognormal(-7, 1, size=30_000)  # 33 rows a chunk
+    rate = rate_of(sample_of(p), draws=400)
+    assert rate.draws.std() == pytest.approx(p.std() / np.sqrt(len(p)), rel=0.15)
+    assert len(np.unique(rate.draws)) == 400
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Prompts with lognormal p of the given mean and log-sd; `gain`: how much more often the proposals hit."""
+
+    name: str
+    mean: float
+    log_sd: float
+    population: int
+    prompts: int
+    hits: tuple[float, float]  # the premise: median number of hits
+    gain: float = 1.0
+    two_sided: bool = True  # whether the 90% interval covers as well; a handful of prompts has no lower limit
+
+    def estimate(self, p: FloatArray, rng: np.random.Generator, n: int = 200) -> HarmSample:
+        """Importance sampling with a tenth of the draws from the target; plain sampling where gain is 1."""
+        n0 = n if self.gain == 1 else n // 10
+        boosted = np.minimum(p * self.gain, 0.5)
+        hits = rng.binomial(n0, p) + rng.binomial(n - n0, boosted)
+        weight = p * n / (n0 * p + (n - n0) * boosted)
+        rate = hits / n
+        return sample_of(
+            weight * rate,
+            stderr=weight * np.sqrt(rate * (1 - rate) / (n - 1)),
+            population=self.population,
+            target_draws=n0 * len(p),
+            hits=int(hits.sum()),
+        )
+
+
+SCENARIOS = [
+    Scenario("many hits", 3e-2, 1.0, 20_000, 300, hits=(1_000, 3_000)),
+    Scenario("few hits", 1e-4, 1.0, 20_000, 300, hits=(3, 9)),
+    Scenario("few hits, heavy tail", 1e-4, 2.0, 20_000, 300, hits=(3, 9)),
+    Scenario("about one hit", 2e-5, 1.0, 20_000, 300, hits=(0, 2)),
+    Scenario("no hits", 2e-6, 1.0, 20_000, 300, hits=(0, 0)),
+    Scenario("just above few hits", 2e-4, 1.0, 20_000, 300, hits=(10, 14)),
+    Scenario("exhausted, many hits", 3e-2, 1.0, 30, 30, hits=(100, 300)),
+    Scenario("exhausted, few hits", 1e-3, 1.0, 30, 30, hits=(3, 9)),
+    Scenario("half sampled", 1e-2, 1.0, 300, 150, hits=(200, 400)),
+    Scenario("thirty prompts", 3e-2, 1.0, 20_000, 30, hits=(100, 300)),
+    Scenario("five prompts", 3e-2, 1.0, 20_000, 5, hits=(20, 40), two_sided=False),
+    Scenario("importance sampled", 1e-4, 1.0, 20_000, 300, hits=(300, 900), gain=100),
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_limits_cover_the_true_mean(scenario: Scenario) -> None:
+    """At least 90% of 400 worlds, less what chance allows (one run in a thousand at a true 90%)."""
+    rng = np.random.default_rng(2026)
+    worlds, below, inside, hits = 400, 0, 0, []
+    for _ in range(worlds):
+        log_mean = np.log(scenario.mean) - scenario.log_sd**2 / 2
+        population = np.minimum(rng.lognormal(log_mean, scenario.log_sd, size=scenario.population), 1.0)
+        chosen = rng.choice(population, size=scenario.prompts, replace=False)
+        sample = scenario.estimate(chosen, rng)
+        rate = harm_rate(sample, draws=400, rng=rng)
+        upper, truth = cautious_upper(rate, rng), population.mean()
+        below += truth <= upper
+        inside += np.quantile(rate.draws, 0.05) <= truth <= upper
+        hits.append(sample.hits)
+    assert scenario.hits[0] <= np.median(hits) <= scenario.hits[1]
+    assert below >= binom.ppf(0.001, worlds, 0.9)
+    if scenario.two_sided:
+        assert inside >= binom.ppf(0.001, worlds, 0.9)

@@ -1,0 +1,69 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, NOW
+
+from riskmon.publish.attention import concerns, runs_missed
+from riskmon.records import TrafficStatus
+
+WELL = replace(
+    FULL,
+    forecasts=FORECASTS[5:],
+    last_cycle=replace(CYCLE, health=CYCLE.health[1:]),
+)
+
+
+def at(hour: int, minute: int) -> datetime:
+    return datetime(2026, 3, 9, hour, minute, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "missed"),
+    [
+        (at(12, 26), at(14, 7), False),
+        (at(12, 26), at(19, 59), False),  # the run of 16:00 may still be under way
+        (at(12, 26), at(20, 0), True),
+        (at(15, 59), at(20, 0), True),
+        (at(16, 1), at(20, 0), False),
+    ],
+)
+def test_a_job_is_late_when_its_second_run_has_come_due(last, now, missed):
+    assert runs_missed("0 */4 * * *", last, now) is missed
+
+
+def test_all_is_well():
+    assert concerns(WELL, FACTS, {"publish": True}, []) == []
+    assert concerns(EMPTY, FACTS, {"publish": True}, []) == []
+
+
+def test_a_harm_over_its_budget_and_one_with_a_gap_are_named():
+    assert concerns(FULL, FACTS, {}, []) == [
+        "misuse: 27.4 harmful outputs are expected, the budget is 10 a day.",
+        "misuse: the proposals miss harm on 1.22% of the prompts, so the estimate may be too low.",
+    ]
+
+
+def test_late_jobs_a_silent_source_and_heavy_tails_are_named():
+    snapshot = replace(
+        WELL,
+        forecast_at=NOW - timedelta(minutes=40),
+        last_success=replace(CYCLE, finished_at=at(4, 30)),
+        last_cycle=replace(CYCLE, health=(replace(CYCLE.health[1], khat=0.93),)),
+        traffic=TrafficStatus(up=False, lag_messages=None, at=NOW, detail="No broker at kafka:9092."),
+    )
+    assert concerns(snapshot, FACTS, {}, []) == [
+        "The forecast is late: the last one is of 2026-03-09 13:27 UTC.",
+        "The estimate cycle is late: the last one is of 2026-03-09 04:30 UTC.",
+        "The traffic source does not answer. No broker at kafka:9092.",
+        "insult: a tail index of 0.93 (above 0.7) says that the error bars are too small.",
+    ]
+
+
+def test_the_process_itself_is_named_and_so_is_the_store():
+    found = concerns(None, FACTS, {"intake": False, "publish": True}, ["the broker is not reachable"])
+    assert found == [
+        "The store cannot be read, so there is no forecast to show.",
+        "The loop 'intake' of this process has stopped.",
+        "Not ready: the broker is not reachable",
+    ]

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from support.snapshots import FULL
+
+from riskmon.config import parse_config
+from riskmon.publish import Facts, HarmFacts
+
+
+def config(**changes):
+    data = {
+        "model": {"target": "org/model", "revision": "4f2a"},
+        "harms": [
+            {"name": "misuse", "judge": {"kind": "regex", "pattern": "x"}, "budget_daily": 10},
+            {"name": "insult", "judge": {"kind": "toxicity"}},
+        ],
+        "traffic": {
+            "kafka": {"bootstrap_servers": ["127.0.0.1:9092"], "topic": "prompts"},
+            "strata": ["attributes.route", "model"],
+        },
+        "estimate": {"schedule": "0 */6 * * *"},
+        "forecast": {"schedule": "*/10 * * * *"},
+    }
+    return parse_config({**data, **changes}, base=Path("/nowhere"))
+
+
+def test_facts_are_read_from_the_configuration():
+    facts = Facts.from_config(config(), version="1.2", reject_reasons=("not_json",), jobs=("purge",))
+    assert facts == Facts(
+        version="1.2",
+        model="org/model@4f2a",
+        harms=(HarmFacts("misuse", "regex", 10.0), HarmFacts("insult", "toxicity", None)),
+        stratum_labels=("route", "model"),
+        reject_reasons=("not_json",),
+        failure_reasons=("failed", "too_long", "unsupported", "not_finite"),
+        jobs=("purge",),
+        estimate_schedule="0 */6 * * *",
+        forecast_schedule="*/10 * * * *",
+    )
+
+
+def test_a_configuration_without_traffic_has_no_stratum_labels():
+    facts = Facts.from_config(config(traffic=None, model={"target": "org/model"}), version="1.2")
+    assert facts.stratum_labels == ()
+    assert facts.model == "org/model"
+    assert all(forecast.stratum is None for forecast in facts.current(FULL))

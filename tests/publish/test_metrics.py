@@ -1,0 +1,192 @@
+import math
+from dataclasses import replace
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, forecast, stratum
+
+from riskmon.publish import names
+from riskmon.publish.facts import Facts, HarmFacts
+from riskmon.publish.metrics import build_registry
+from riskmon.records import Counters, Snapshot, Stratum, TrafficStatus
+
+NOT_FROM_SNAPSHOT = {"riskmon_store_up", "riskmon_build_info", "riskmon_risk_budget_daily_harmful_outputs"}
+
+
+def expose(snapshot: Snapshot | None, facts: Facts = FACTS) -> dict[str, dict[tuple[str, ...], float]]:
+    """riskmon's samples as Prometheus reads them: name -> label values, in order of label names -> value."""
+    text = generate_latest(build_registry(lambda: snapshot, facts)).decode()
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith("riskmon_"):
+                labels = tuple(value for _, value in sorted(sample.labels.items()))
+                series = found.setdefault(sample.name, {})
+                assert labels not in series, f"duplicate series of {sample.name}"
+                series[labels] = sample.value
+    return found
+
+
+def test_a_full_snapshot_shows_every_metric():
+    assert set(expose(FULL)) == {metric.name for metric in names.ALL}
+
+
+def test_forecasts_by_stratum_carry_harm_and_the_stratum_labels():
+    shown = expose(FULL)
+    # labels in the order harm, model, route
+    agents = ("misuse", "chat-v3", "agents")
+    assert shown["riskmon_forecast_daily_harmful_outputs"][agents] == 19.6
+    assert shown["riskmon_forecast_daily_harmful_outputs_lower"][agents] == 8
+    assert shown["riskmon_forecast_daily_harmful_outputs_upper"][agents] == 37
+    assert shown["riskmon_forecast_any_harmful_output_probability"][agents] == 0.99999
+    assert shown["riskmon_forecast_daily_requests"][agents] == 96_400
+    assert shown["riskmon_harm_probability"][agents] == 2.03e-4
+    assert shown["riskmon_harm_probability_upper"][agents] == 4.1e-4
+    assert shown["riskmon_worst_query_probability"][agents] == pytest.approx(8.12e-3)
+    assert len(shown["riskmon_forecast_daily_harmful_outputs"]) == 8
+
+
+def test_totals_have_names_of_their_own_and_only_the_label_harm():
+    shown = expose(FULL)
+    assert shown["riskmon_forecast_total_daily_harmful_outputs"] == {("misuse",): 27.4, ("insult",): 318}
+    assert shown["riskmon_forecast_total_daily_harmful_outputs_lower"] == {("misuse",): 14, ("insult",): 204}
+    assert shown["riskmon_forecast_total_daily_harmful_outputs_upper"] == {("misuse",): 46, ("insult",): 471}
+    assert shown["riskmon_forecast_total_any_harmful_output_probability"][("insult",)] == 1.0
+    assert shown["riskmon_forecast_total_daily_requests"][("misuse",)] == 1_284_300
+    assert shown["riskmon_total_harm_probability"] == {("misuse",): 2.13e-5, ("insult",): 2.48e-4}
+    assert shown["riskmon_total_harm_probability_upper"] == {("misuse",): 3.9e-5, ("insult",): 3.6e-4}
+    assert shown["riskmon_total_worst_query_probability"] == {("misuse",): 0.0147, ("insult",): 0.0312}
+    assert shown["riskmon_forecast_total_prompts"] == {("misuse",): 1_642, ("insult",): 1_643}
+    assert shown["riskmon_forecast_total_hits"] == {("misuse",): 391, ("insult",): 2_107}
+
+
+def test_health_freshness_work_and_traffic():
+    shown = expose(FULL)
+    assert shown["riskmon_uncovered_harm_probability_upper"] == {("misuse",): 3.4e-4, ("insult",): 3.65e-5}
+    assert shown["riskmon_estimate_ess_ratio"] == {("misuse",): 0.214, ("insult",): 0.437}
+    assert shown["riskmon_estimate_khat"] == {("misuse",): 0.58, ("insult",): 0.31}
+    assert shown["riskmon_estimate_coverage_gap_ratio"] == {("misuse",): 0.0122, ("insult",): 0.0}
+    assert shown["riskmon_risk_budget_daily_harmful_outputs"] == {("misuse",): 10, ("insult",): 500}
+    assert shown["riskmon_build_info"] == {("regex,toxicity", FACTS.model, "0.1.0"): 1}
+    scalars = {name: series[()] for name, series in shown.items() if () in series}
+    assert scalars == {
+        "riskmon_store_up": 1,
+        "riskmon_forecast_last_success_timestamp_seconds": 1_773_065_108,  # 2026-03-09 14:05:08 UTC
+        "riskmon_estimate_last_success_timestamp_seconds": 1_773_059_191,  # 2026-03-09 12:26:31 UTC
+        "riskmon_estimate_duration_seconds": 1_590,
+        "riskmon_estimate_weight_mean": 0.9871,
+        "riskmon_estimate_path_discrepancy_nats": 0.0021,
+        "riskmon_estimate_left_out_prompts": 158,
+        "riskmon_estimate_prompts_total": 96_300,
+        "riskmon_estimate_tokens_total": 4_100_233_019,
+        "riskmon_estimate_device_seconds_total": 91_422.5,
+        "riskmon_prompts_consumed_total": 8_731_402,
+        "riskmon_prompts_sampled_total": 134_117,
+        "riskmon_kafka_up": 1,
+        "riskmon_kafka_lag_messages": 1_207,
+        "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
+    }
+
+
+def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():
+    empty, full = expose(EMPTY), expose(FULL)
+    assert empty["riskmon_prompts_rejected_total"] == {("not_json",): 0, ("oversized",): 0}
+    assert full["riskmon_prompts_rejected_total"] == {
+        ("not_json",): 12,
+        ("oversized",): 0,
+        ("bad_timestamp",): 5,
+    }
+    assert empty["riskmon_estimate_failures_total"] == {("too_long",): 0, ("not_finite",): 0}
+    assert full["riskmon_estimate_failures_total"] == {("too_long",): 44, ("not_finite",): 0}
+    assert empty["riskmon_job_failures_total"] == {("estimate",): 0, ("forecast",): 0, ("purge",): 0}
+    assert full["riskmon_job_failures_total"][("estimate",)] == 2
+    assert empty["riskmon_observed_outputs_total"] == {("misuse",): 0, ("insult",): 0}
+    assert full["riskmon_observed_outputs_total"] == {("misuse",): 20_011, ("insult",): 20_012}
+    assert full["riskmon_observed_harmful_outputs_total"] == {("misuse",): 1, ("insult",): 7}
+
+
+def test_before_the_first_forecast_there_is_no_forecast_and_no_freshness():
+    shown = set(expose(EMPTY))
+    counters = {metric.name for metric in names.ALL if metric.kind == "counter"}
+    assert shown == counters | NOT_FROM_SNAPSHOT
+
+
+def test_a_store_that_is_down_leaves_the_static_facts_and_the_process():
+    text = generate_latest(build_registry(lambda: None, FACTS)).decode()
+    assert set(expose(None)) == NOT_FROM_SNAPSHOT
+    assert expose(None)["riskmon_store_up"] == {(): 0}
+    assert "process_cpu_seconds_total" in text
+
+
+def test_unknown_values_have_no_series():
+    health = replace(CYCLE.health[0], khat=None, ess_ratio=math.nan)
+    snapshot = replace(
+        FULL,
+        last_cycle=replace(CYCLE, weight_mean=None, health=(health, CYCLE.health[1])),
+        last_success=None,
+        traffic=TrafficStatus(up=False, lag_messages=None, at=FULL.taken_at),
+    )
+    shown = expose(snapshot, replace(FACTS, harms=(HarmFacts("misuse", "regex", None), FACTS.harms[1])))
+    assert shown["riskmon_estimate_khat"] == {("insult",): 0.31}
+    assert shown["riskmon_estimate_ess_ratio"] == {("insult",): 0.437}
+    assert shown["riskmon_risk_budget_daily_harmful_outputs"] == {("insult",): 500}
+    assert shown["riskmon_kafka_up"] == {(): 0}
+    assert ("misuse", "chat-v3", "summarise") not in shown["riskmon_worst_query_probability"]
+    for absent in (
+        "riskmon_estimate_weight_mean",
+        "riskmon_kafka_lag_messages",
+        "riskmon_estimate_duration_seconds",
+        "riskmon_estimate_last_success_timestamp_seconds",
+    ):
+        assert absent not in shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['say "hi"', "two\nlines", "back\\slash", "naïve 模型 🙂", 'x"} 1\nriskmon_store_up 0\n#', ""],
+)
+def test_hostile_stratum_values_arrive_as_they_are(value):
+    cell = forecast("misuse", stratum(value), (3.5, 1, 7, 0.97, 900, 4e-3, 6e-3, 12, 5))
+    shown = expose(replace(FULL, forecasts=(cell,)))
+    assert shown["riskmon_forecast_daily_harmful_outputs"] == {("misuse", "chat-v3", value): 3.5}
+    assert shown["riskmon_store_up"] == {(): 1}
+
+
+def test_a_lone_surrogate_does_not_break_the_scrape():
+    cell = forecast("misuse", stratum("bad \ud83d"), (3.5, 1, 7, 0.97, 900, 4e-3, 6e-3, 12, 5))
+    shown = expose(replace(FULL, forecasts=(cell,)))
+    assert shown["riskmon_forecast_daily_harmful_outputs"] == {("misuse", "chat-v3", "bad ?"): 3.5}
+
+
+def test_forecasts_of_an_earlier_configuration_are_left_out():
+    old = (
+        forecast("retired", None, (1, 0, 3, 0.6, 10, 0.1, 0.2, 4, 3)),
+        forecast("misuse", Stratum((("tenant", "acme"),)), (2, 0, 3, 0.6, 10, 0.1, 0.2, 4, 3)),
+    )
+    shown = expose(replace(FULL, forecasts=(*FORECASTS, *old)))
+    assert shown == expose(FULL)
+
+
+def test_traffic_that_is_not_split_has_one_series_per_harm():
+    cells = (
+        forecast("misuse", None, (5, 2, 9, 0.99, 80, 0.06, 0.1, 9, 4)),
+        forecast("misuse", Stratum(), (4, 2, 9, 0.99, 80, 0.06, 0.1, 9, 4)),
+    )
+    shown = expose(replace(FULL, forecasts=cells), replace(FACTS, stratum_labels=()))
+    assert shown["riskmon_forecast_total_daily_harmful_outputs"] == {("misuse",): 5}
+    assert shown["riskmon_forecast_daily_harmful_outputs"] == {("misuse",): 4}
+
+
+def test_registering_reads_no_snapshot():
+    def read() -> Snapshot:
+        raise AssertionError("read before the first scrape")
+
+    build_registry(read, FACTS)
+
+
+def test_counters_without_any_known_reason_have_no_series():
+    facts = replace(FACTS, reject_reasons=(), failure_reasons=(), jobs=())
+    shown = expose(replace(EMPTY, counters=Counters(consumed=3)), facts)
+    assert shown["riskmon_prompts_consumed_total"] == {(): 3}
+    assert "riskmon_prompts_rejected_total" not in shown

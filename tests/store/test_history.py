@@ -1,0 +1,101 @@
+"""Cycles, forecasts and the snapshot that publish reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, timedelta, timezone
+
+import pytest
+from support.store_records import CHAT, CODE, HOUR, NOON, batch, counted, forecast, sampled, summary
+
+from riskmon.errors import StoreUnavailable
+from riskmon.records import Snapshot, TrafficStatus
+from riskmon.store import Store
+
+
+def test_the_last_and_the_last_complete_cycle(store: Store) -> None:
+    assert (store.last_cycle(), store.last_complete_cycle()) == (None, None)
+    whole, partial = summary(NOON), summary(NOON + HOUR, complete=False, prompts=11)
+    first, second = store.begin_cycle(NOON), store.begin_cycle(NOON)
+    store.begin_cycle(NOON + 2 * HOUR)
+    store.finish_cycle(second, partial)
+    store.finish_cycle(first, whole)
+    assert store.last_cycle() == partial
+    assert store.last_complete_cycle() == whole
+
+
+def test_a_cycle_finished_again_is_replaced(store: Store) -> None:
+    cycle = store.begin_cycle(NOON)
+    store.finish_cycle(cycle, summary(NOON))
+    shorter = replace(summary(NOON + HOUR), health=summary(NOON).health[1:], weight_mean=None, failures={})
+    store.finish_cycle(cycle, shorter)
+    assert store.last_cycle() == shorter
+
+
+def test_a_cycle_that_never_began_cannot_finish(store: Store) -> None:
+    with pytest.raises(StoreUnavailable, match="no cycle 41"):
+        store.finish_cycle(41, summary(NOON))
+
+
+def test_the_latest_forecasts_are_all_of_one_moment_and_exact(store: Store) -> None:
+    assert store.latest_forecasts() == []
+    newer = [
+        forecast(NOON + HOUR, CODE, 0.1 + 0.2),
+        forecast(NOON + HOUR, None, 12.5),
+        forecast(NOON + HOUR, CHAT, 3.0),
+    ]
+    store.write_forecasts(newer)
+    store.write_forecasts([forecast(NOON, CHAT, 7.0)])
+    store.write_forecasts([])
+    assert store.latest_forecasts() == newer
+    again = [forecast(NOON + HOUR, None, 13.0)]
+    store.write_forecasts(again)
+    assert store.latest_forecasts() == again
+
+
+def test_volume_is_ordered_by_time_then_by_first_sight(store: Store) -> None:
+    store.write_intake(counted(5, end=5, stratum=CODE, window=NOON + HOUR), keep=9, now=NOON)
+    store.write_intake(counted(2, end=7, stratum=CHAT, window=NOON + HOUR), keep=9, now=NOON)
+    store.write_intake(counted(3, end=10, stratum=CHAT), keep=9, now=NOON)
+    store.write_intake(counted(4, end=14, stratum=CHAT, window=NOON - HOUR), keep=9, now=NOON)
+    found = [(window.start, window.stratum, window.requests) for window in store.volume(NOON)]
+    assert found == [(NOON, CHAT, 3), (NOON + HOUR, CODE, 5), (NOON + HOUR, CHAT, 2)]
+
+
+def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
+    local = NOON.astimezone(timezone(timedelta(hours=-7))) + timedelta(microseconds=1)
+    store.write_traffic_status(TrafficStatus(True, 0, local))
+    found = store.traffic_status()
+    assert found is not None
+    assert found.at == local
+    assert found.at.tzinfo is UTC
+    store.write_intake(counted(1, end=1, window=local), keep=9, now=NOON)
+    assert store.volume(local)[0].start == local
+    assert store.volume(local + timedelta(microseconds=1)) == []
+    with pytest.raises(StoreUnavailable) as caught:
+        store.begin_cycle(NOON.replace(tzinfo=None))
+    assert "aware" in str(caught.value.__cause__)
+
+
+def test_job_failures_are_counted_per_job(store: Store) -> None:
+    for job in ("forecast", "estimate", "forecast"):
+        store.count_job_failure(job)
+    assert store.counters().job_failures == {"estimate": 1, "forecast": 2}
+
+
+def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
+    assert store.snapshot(NOON) == Snapshot(taken_at=NOON)
+    store.write_intake(batch([sampled(0, 0.5)]), keep=9, now=NOON)
+    store.write_traffic_status(TrafficStatus(True, 3, NOON))
+    store.write_forecasts([forecast(NOON, None, 2.0), forecast(NOON, CHAT, 1.0)])
+    store.finish_cycle(store.begin_cycle(NOON), summary(NOON))
+    store.finish_cycle(store.begin_cycle(NOON), summary(NOON + HOUR, complete=False))
+    assert store.snapshot(NOON + 2 * HOUR) == Snapshot(
+        taken_at=NOON + 2 * HOUR,
+        forecasts=tuple(store.latest_forecasts()),
+        counters=store.counters(),
+        last_cycle=summary(NOON + HOUR, complete=False),
+        last_success=summary(NOON),
+        forecast_at=NOON,
+        traffic=TrafficStatus(True, 3, NOON),
+    )

@@ -1,0 +1,109 @@
+"""What is old is gone, text first; what publish shows stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import create_engine, inspect, text
+from support.store_records import CHAT, CODE, HOUR, NOON, batch, forecast, sampled, success, summary
+
+from riskmon.records import VolumeWindow
+from riskmon.store import Store, open_store
+
+
+def row_counts(url: str) -> dict[str, int]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        counts = {
+            name: connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one()
+            for name in inspect(connection).get_table_names()
+        }
+    engine.dispose()
+    return counts
+
+
+def fill(store: Store) -> None:
+    """Two hours of everything, the first to be forgotten."""
+    for start in (NOON, NOON + HOUR):
+        first = 10 * int(start == NOON + HOUR)
+        store.write_intake(
+            batch(
+                [sampled(first + i, 0.1 * (i + 1), window=start) for i in range(3)]
+                + [sampled(first + 3, 0.5, window=start, stratum=CODE)]
+            ),
+            keep=2,
+            now=start,
+        )
+        cycle = store.begin_cycle(start)
+        for found in store.pending_prompts(start):
+            store.write_result(cycle, success(found.prompt, "misuse", "insult"), start)
+        store.finish_cycle(cycle, summary(start))
+        store.write_forecasts([forecast(start, None, 2.0), forecast(start, CHAT, 1.0)])
+
+
+def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) -> None:
+    fill(store)
+    store.begin_cycle(NOON)  # and never finished: its process died
+    snapshot = store.snapshot(NOON)
+    estimates = store.weighted_estimates(NOON + HOUR)
+    assert len(store.weighted_estimates(NOON)) == 2 * len(estimates) == 12
+    assert store.purge(NOON + HOUR) == 3
+    assert store.volume(NOON) == [VolumeWindow(NOON + HOUR, CHAT, 3), VolumeWindow(NOON + HOUR, CODE, 1)]
+    assert store.weighted_estimates(NOON) == estimates
+    assert store.pending_prompts(NOON) == []
+    assert store.snapshot(NOON) == snapshot
+    assert store.strata() == [CHAT, CODE]
+    assert store.next_offsets("prompts") == {0: 14}
+    rows = row_counts(store_url)
+    left = {name: rows[name] for name in ("cells", "samples", "estimates", "results", "forecasts", "cycles")}
+    assert left == {"cells": 2, "samples": 3, "estimates": 6, "results": 3, "forecasts": 2, "cycles": 1}
+    assert store.purge(NOON + HOUR) == 0
+
+
+def test_the_newest_forecast_and_cycles_outlive_any_age(store: Store, store_url: str) -> None:
+    fill(store)
+    store.finish_cycle(store.begin_cycle(NOON), summary(NOON + 2 * HOUR, complete=False))
+    snapshot = store.snapshot(NOON)
+    assert store.purge(NOON + 1000 * HOUR) == 3 * 2
+    assert store.snapshot(NOON) == snapshot
+    rows = row_counts(store_url)
+    assert (rows["cells"], rows["samples"], rows["results"], rows["cycles"], rows["forecasts"]) == (
+        0,
+        0,
+        0,
+        2,
+        2,
+    )
+
+
+def test_a_result_stays_known_while_its_prompt_is_in_the_sample(store: Store) -> None:
+    # A producer's clock runs ahead: the window starts after the cycle that estimated it.
+    store.write_intake(batch([sampled(0, 0.5, window=NOON + 9 * HOUR)]), keep=2, now=NOON)
+    [found] = store.pending_prompts(NOON)
+    cycle = store.begin_cycle(NOON)
+    store.write_result(cycle, success(found.prompt), NOON)
+    store.finish_cycle(cycle, summary(NOON))
+    store.finish_cycle(store.begin_cycle(NOON), summary(NOON + HOUR))
+    assert store.purge(NOON + HOUR) == 0
+    assert store.pending_prompts(NOON) == []
+    assert len(store.weighted_estimates(NOON)) == 1
+
+
+def test_purged_text_is_in_no_file_of_the_database(tmp_path: Path) -> None:
+    secrets = [f"forget-{i:03d}" for i in range(300)]
+
+    def found() -> set[str]:
+        content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        return {secret for secret in secrets if secret.encode() in content}
+
+    with open_store(f"sqlite:///{tmp_path}/risk.db") as store:
+        for i, secret in enumerate(secrets):
+            # Long enough to spill over pages, with the secret at both ends.
+            long_text = f"{secret}{'x' * 9000}{secret}"
+            store.write_intake(
+                batch([sampled(i, (i + 1) / 999, text=long_text, response=secret)]), keep=100, now=NOON
+            )
+        assert found() >= set(secrets[:100])
+        assert store.purge(NOON + HOUR) == 100
+        # Both the purged hundred and those displaced from the sample before.
+        assert found() == set()
