@@ -33,8 +33,10 @@ def configure(config: LoggingConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
-    for chatty in ("kafka", "alembic", "apscheduler", "httpx", "uvicorn.access", "transformers"):
+    for chatty in ("alembic", "apscheduler", "uvicorn.access", "transformers"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Logs many lines a second while a broker is away; every fault of it is raised, and logged by us, as well.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def describe(exc: BaseException) -> str:

@@ -17,8 +17,8 @@ _HEALTH = tuple(field.name for field in fields(HarmHealth))
 
 def begin(connection: Connection, now: datetime) -> int:
     """Adds a cycle and gives its number."""
-    cycle_id = connection.scalar(insert(cycles).values(started_at=now).returning(cycles.c.id))
-    assert isinstance(cycle_id, int)
+    added = connection.execute(insert(cycles).values(started_at=now).returning(cycles.c.id))
+    cycle_id: int = added.scalar_one()
     return cycle_id
 
 

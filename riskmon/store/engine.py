@@ -9,8 +9,9 @@ REPEATABLE READ). The mode travels as an execution option and is applied when a 
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError
@@ -20,6 +21,7 @@ from riskmon.errors import ConfigError, StoreUnavailable
 # How long a writer waits for its turn before the store counts as unavailable.
 WAIT_S = 30
 CONNECT_TIMEOUT_S = 10
+_PAUSE_S = 0.01
 
 # An arbitrary number that names riskmon's write lock within a PostgreSQL database ("rmon" in ASCII).
 _WRITE_LOCK = 0x726D6F6E
@@ -109,11 +111,11 @@ def _create_private(path: Path) -> None:
         raise StoreUnavailable(f"cannot create the database file {path}: {exc.strerror}") from exc
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Without this the driver begins transactions by its own rules, never IMMEDIATE.
     connection.isolation_level = None
+    _use_wal(connection)
     for pragma in (
-        "journal_mode = WAL",
         # In WAL mode a commit survives the death of the process; only a power cut may lose the last ones.
         "synchronous = NORMAL",
         "foreign_keys = ON",
@@ -121,6 +123,24 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turns on the write-ahead log, or waits while another process does so.
+
+    It is the one change for which SQLite refuses at once rather than heed its timeout.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as exc:
+            busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

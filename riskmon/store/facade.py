@@ -8,6 +8,7 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
@@ -46,6 +47,9 @@ from riskmon.store.engine import parse_url
 from riskmon.store.migrate import migrate
 from riskmon.store.purge import purge
 
+# Threads of one process open one after another; processes are kept apart by the database itself.
+_OPENING = threading.Lock()
+
 
 def open_store(url: str) -> Store:
     """Connects, and brings the schema up to date.
@@ -58,12 +62,13 @@ def open_store(url: str) -> Store:
         ConfigError: the URL is not one of these, or the PostgreSQL driver is not installed.
         StoreUnavailable: the database cannot be reached, or its schema is newer than this riskmon.
     """
-    database = Database(parse_url(url))
-    try:
-        migrate(database)
-    except BaseException:
-        database.close()
-        raise
+    with _OPENING:
+        database = Database(parse_url(url))
+        try:
+            migrate(database)
+        except BaseException:
+            database.close()
+            raise
     return Store(database)
 
 

@@ -7,7 +7,6 @@ rather than guessed at.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from alembic import command
@@ -22,12 +21,11 @@ from riskmon.store.migrations import VERSION_TABLE
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
-# Alembic's `context` and `op` are globals of the process.
-_ALEMBIC = threading.Lock()
-
 
 def migrate(database: Database) -> None:
     """Upgrades to the newest schema this package knows; does nothing where it is there already.
+
+    Not for two threads at once: Alembic keeps its state in globals of the process.
 
     Raises:
         StoreUnavailable: the database cannot be reached, or its schema is newer than this riskmon.
@@ -36,7 +34,7 @@ def migrate(database: Database) -> None:
     with database.read() as connection:
         if _version(connection) == scripts.get_current_head():
             return
-    with _ALEMBIC, database.write() as connection:
+    with database.write() as connection:
         found = _version(connection)
         known = {script.revision for script in scripts.walk_revisions()}
         if found is not None and found not in known:

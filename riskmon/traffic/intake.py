@@ -131,7 +131,8 @@ class Intake:
         tally = tallies.get(cell)
         if tally is None:
             kept = self._kept.get(cell)
-            tally = tallies[cell] = _Tally(0, BottomK(self._k, below=kept.threshold if kept else 1.0))
+            below = 1.0 if kept is None else kept.threshold
+            tally = tallies[cell] = _Tally(0, BottomK(self._k, below))
         tally.requests += 1
         self._sample(request, stratum, tally.sample)
 

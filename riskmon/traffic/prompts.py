@@ -70,7 +70,7 @@ def _parse_line(line: bytes, labels: Labels) -> Prompt:
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as exc:
-        raise ValueError(f"not JSON in UTF-8 (column {exc.colno})") from None
+        raise ValueError(f"not JSON (column {exc.colno})" if _is_utf8(line) else "not UTF-8 text") from None
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     prompt_id = read_id(document.get("id"), default="")
@@ -87,3 +87,11 @@ def _parse_line(line: bytes, labels: Labels) -> Prompt:
     if content is None:
         raise ValueError("neither 'prompt' (text that is not empty) nor 'messages'")
     return Prompt(prompt_id, content, labels.stratum(labels.values(document)))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

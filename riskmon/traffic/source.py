@@ -55,6 +55,8 @@ class Source(Protocol):
     def poll(self, max_messages: int, timeout_s: float) -> list[RawMessage]:
         """The next messages, in order within a partition; empty when none came within `timeout_s`.
 
+        Once the source has caught up with a marked end, it no longer waits.
+
         Raises:
             TrafficUnavailable: the source cannot be reached at present. No message was taken; polling again
                 goes on where reading stopped.

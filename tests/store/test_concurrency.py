@@ -10,7 +10,9 @@ from multiprocessing.process import BaseProcess
 from support.store_records import CHAT, CODE, NOON
 from support.store_writer import KEEP, PER_BATCH, next_batch, priority, write_batches
 
-from riskmon.store import Store, open_store
+from riskmon.store import Store, counts, open_store
+from riskmon.store.database import Database
+from riskmon.store.engine import parse_url
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -54,7 +56,7 @@ def stored_sample(store: Store) -> set[tuple[int, int]]:
 def test_a_writer_killed_at_any_moment_leaves_counts_that_match_the_offsets(store_url: str) -> None:
     with open_store(store_url) as store:
         seen = 0
-        for _ in range(3):
+        for _ in range(2):
             writer = start_writer(store_url, 0, None)
             deadline = time.monotonic() + 30
             # Well under way, so that the kill falls into the stream of commits.
@@ -72,14 +74,15 @@ def test_a_writer_killed_at_any_moment_leaves_counts_that_match_the_offsets(stor
 
 
 def test_processes_that_open_and_write_at_once_lose_and_double_nothing(store_url: str) -> None:
-    writers = [start_writer(store_url, partition, 60) for partition in range(2)]
+    writers = [start_writer(store_url, partition, 40) for partition in range(3)]
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
+    ends = dict.fromkeys(range(3), 400)
     with open_store(store_url) as store:
-        assert store.next_offsets("prompts") == {0: 600, 1: 600}
+        assert store.next_offsets("prompts") == ends
         assert_counts_match_offsets(store, 1200)
-        assert stored_sample(store) == expected_sample({0: 600, 1: 600})
+        assert stored_sample(store) == expected_sample(ends)
 
 
 def test_threads_share_one_store(store: Store) -> None:
@@ -100,6 +103,17 @@ def test_threads_share_one_store(store: Store) -> None:
             task.result()
     assert_counts_match_offsets(store, 600)
     assert stored_sample(store) == expected_sample({0: 200, 1: 200, 2: 200})
+
+
+def test_a_read_sees_one_moment_while_others_write(store: Store, store_url: str) -> None:
+    database = Database(parse_url(store_url))
+    with database.read() as connection:
+        before = counts.read(connection)
+        store.count_job_failure("forecast")
+        assert counts.read(connection) == before
+    with database.read() as connection:
+        assert counts.read(connection) == store.counters() != before
+    database.close()
 
 
 def test_threads_may_open_one_database_at_once(store_url: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+# The models are so small that a second thread only waits.
+torch.set_num_threads(1)
 
 WORDS = ("<end>", "ask", "good", "calm", "red", "blue", "bad", "worse", "and", "or")
 END, BAD, WORSE = 0, 6, 7
@@ -25,15 +29,28 @@ PROMPT = "ask red or blue"
 
 @dataclass(frozen=True)
 class World:
-    """A target with variants, saved as model folders.
+    """A target with variants, saved as model folders, and the exact truth.
 
     Attributes:
-        target: folder of the target.
+        name: what is special about it.
+        target: folder of the target. model: the target itself.
         experts: name -> folder of a checkpoint.
     """
 
+    name: str
     target: Path
+    model: LlamaForCausalLM
     experts: dict[str, Path]
+
+    @cached_property
+    def answers(self) -> tuple[list[tuple[int, ...]], Tensor]:
+        """Every answer to PROMPT and its exact log-probability."""
+        return enumerate_answers(self.model)
+
+    def truth(self, harmful: Sequence[int]) -> float:
+        """Exact P[the answer holds these tokens in a row]."""
+        answers, log_probs = self.answers
+        return float(log_probs[_holding(answers, harmful)].exp().sum())
 
 
 def tiny_llama(seed: int, *, scale: float = 0.6, words: Sequence[str] = WORDS) -> LlamaForCausalLM:
@@ -72,7 +89,9 @@ def save(model: LlamaForCausalLM, folder: Path) -> Path:
     return folder
 
 
-def nudge(model: LlamaForCausalLM, wanted: dict[int, float], *, steps: int = 60, anchor: float = 1.0) -> LlamaForCausalLM:
+def nudge(
+    model: LlamaForCausalLM, wanted: dict[int, float], *, steps: int = 60, anchor: float = 1.0
+) -> LlamaForCausalLM:
     """A copy that says some tokens more often (weight > 0) or less often (< 0) and is otherwise like the target.
 
     Gradient steps on sum_token weight * log p(token), held near the target by `anchor` times the divergence from it: a
@@ -134,26 +153,45 @@ def enumerate_answers(
     return done, torch.cat(done_log_probs)
 
 
-def exact_probability(model: LlamaForCausalLM, harmful: Sequence[int], prompt: str = PROMPT) -> float:
-    """Exact P[the answer holds the tokens `harmful` in a row]."""
-    answers, log_probs = enumerate_answers(model, prompt)
-    total = log_probs.exp().sum()
-    assert abs(total - 1) < 1e-6, total
-    width = len(harmful)
-    hit = torch.tensor(
-        [any(answer[i : i + width] == tuple(harmful) for i in range(len(answer))) for answer in answers]
+def _holding(answers: Sequence[tuple[int, ...]], harmful: Sequence[int]) -> Tensor:
+    """[answers] bool, whether an answer holds the tokens `harmful` in a row."""
+    wanted, width = tuple(harmful), len(harmful)
+    return torch.tensor(
+        [any(answer[i : i + width] == wanted for i in range(len(answer) - width + 1)) for answer in answers]
     )
-    return float(log_probs[hit].exp().sum())
+
+
+def end_probability(model: LlamaForCausalLM) -> float:
+    """Exact P[an answer to PROMPT closes itself]."""
+    answers, log_probs = enumerate_answers(model)
+    return float(log_probs[torch.tensor([answer[-1] == END for answer in answers])].exp().sum())
+
+
+def make_world(root: Path, name: str, seed: int, variants: dict[str, dict[int, float]]) -> World:
+    """A random target and variants moved towards the given tokens, all saved under `root`."""
+    model = tiny_llama(seed)
+    experts = {key: save(nudge(model, wanted), root / key) for key, wanted in variants.items()}
+    return World(name, save(model, root / "target"), model, experts)
+
+
+UNSAFE = {BAD: 0.4, WORSE: 0.4}
+EARLY = {**UNSAFE, END: 0.4}
+LATE = {**UNSAFE, END: -0.1}
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The standard world: a target, and variants that are unsafe, that end early, and that hardly end."""
-    root = tmp_path_factory.mktemp("world")
-    target = tiny_llama(3)
-    variants = {
-        "unsafe": nudge(target, {BAD: 0.4, WORSE: 0.4}),
-        "early": nudge(target, {BAD: 0.4, WORSE: 0.4, END: 0.4}),
-        "late": nudge(target, {BAD: 0.4, WORSE: 0.4, END: -0.1}),
-    }
-    return World(save(target, root / "target"), {name: save(model, root / name) for name, model in variants.items()})
+    """The everyday world: a target and one unsafe variant."""
+    return make_world(tmp_path_factory.mktemp("world"), "unsafe", 0, {"unsafe": UNSAFE})
+
+
+@pytest.fixture(scope="session")
+def lora_folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter for the everyday world's target, with random weights on both sides."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    folder = tmp_path_factory.mktemp("lora")
+    get_peft_model(copy.deepcopy(world.model), config).save_pretrained(folder)
+    return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -225,20 +226,25 @@ def test_what_was_read_before_an_outage_is_not_lost(unplugged_broker: EmbeddedBr
     broker = unplugged_broker
     broker.start()
     topic = broker.create_topic()
-    broker.produce(topic, [b'{"prompt": "x"}'] * 5)
     kafka = KafkaConfig(bootstrap_servers=(broker.bootstrap,), topic=topic, start="earliest")
     config = TrafficConfig(kafka=kafka, flush_interval=timedelta(hours=1))
     source = KafkaSource(kafka, request_timeout_s=0.5)
     source.start({})
     intake = Intake(source, config)
-    begun = intake.collect(NOW)
+    assert intake.collect(NOW).consumed == 0
+    broker.produce(topic, [b'{"prompt": "x"}'] * 5)
 
-    unplug = threading.Timer(1.0, broker.stop)
+    def unplug_once_read() -> None:
+        while source.next_offsets() != {0: 5}:
+            time.sleep(0.01)
+        broker.stop()
+
+    unplug = threading.Thread(target=unplug_once_read)
     unplug.start()
     batch = intake.collect(NOW)
     unplug.join()
 
-    assert begun.consumed + batch.consumed == 5
+    assert batch.consumed == 5
     assert batch.next_offsets == {(topic, 0): 5}
     with pytest.raises(TrafficUnavailable):
         intake.collect(NOW)

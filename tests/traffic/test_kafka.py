@@ -9,15 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from support.kafka import Cluster, EmbeddedBroker, free_port
 
 from riskmon.config import KafkaConfig, KafkaSecurity
 from riskmon.errors import ConfigError, TrafficUnavailable
 from riskmon.records import Position
 from riskmon.traffic.kafka import KafkaSource
+from riskmon.traffic.kafka.client import client_options
 from riskmon.traffic.source import RawMessage
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -357,7 +360,7 @@ def test_a_damaged_batch_is_passed_over_message_by_message(
     assert [m.value for m in messages] == [*numbered(0, 2), None, None, None, *numbered(5, 7)]
 
 
-def test_missing_certificates_are_the_users_to_fix(tmp_path: Any) -> None:
+def test_missing_certificates_are_the_users_to_fix(tmp_path: Path) -> None:
     config = KafkaConfig(
         bootstrap_servers=("127.0.0.1:9092",),
         topic="prompts",
@@ -365,6 +368,35 @@ def test_missing_certificates_are_the_users_to_fix(tmp_path: Any) -> None:
     )
     with pytest.raises(ConfigError, match=r"traffic\.kafka\.security\.ca_file: there is no file .*ca\.pem"):
         KafkaSource(config)
+
+
+def test_security_settings_reach_the_client(tmp_path: Path) -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    security = KafkaSecurity(
+        protocol="SASL_SSL",
+        mechanism="SCRAM-SHA-512",
+        username="reader",
+        password=SecretStr("p4ss"),
+        ca_file=tmp_path / "ca.pem",
+        cert_file=tmp_path / "cert.pem",
+        key_file=tmp_path / "key.pem",
+    )
+    options = client_options(
+        KafkaConfig(bootstrap_servers=("a:9093", "b:9093"), topic="prompts", security=security)
+    )
+    assert options == {
+        "bootstrap_servers": ["a:9093", "b:9093"],
+        "client_id": "riskmon",
+        "reconnect_backoff_max_ms": 2000,
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "reader",
+        "sasl_plain_password": "p4ss",
+        "ssl_cafile": str(tmp_path / "ca.pem"),
+        "ssl_certfile": str(tmp_path / "cert.pem"),
+        "ssl_keyfile": str(tmp_path / "key.pem"),
+    }
 
 
 def test_importing_the_client_warns_nobody() -> None:

@@ -41,8 +41,8 @@ GOOD = b'{"id": "good", "prompt": "SECRET"}\n'
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (b'{"id": "a", "prompt": "SECRET', "not JSON in UTF-8 (column 24)"),
-        (b'{"id": "a", "prompt": "SECRET\xff"}', "not JSON in UTF-8 (column 1)"),
+        (b'{"id": "a", "prompt": "SECRET', "not JSON (column 30)"),
+        (b'{"id": "a", "prompt": "SECRET\xff"}', "not UTF-8 text"),
         (b'["SECRET"]', "not a JSON object"),
         (b'{"prompt": "SECRET"}', "the id is missing"),
         (b'{"id": "", "prompt": "SECRET"}', "the id is missing"),

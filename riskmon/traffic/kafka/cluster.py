@@ -138,7 +138,7 @@ class Cluster:
     def unavailable(self, exc: Exception) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""
         self.fault = (
-            f"cannot read topic {self._topic!r} from Kafka at {self._servers} ({type(exc).__name__}: {exc}); check "
+            f"cannot read topic {self._topic!r} from Kafka at {self._servers} ({exc}); check "
             "that the broker runs, and traffic.kafka.bootstrap_servers and security"
         )
         return TrafficUnavailable(self.fault)

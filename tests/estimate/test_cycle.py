@@ -1,0 +1,106 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from riskmon.estimate.cycle import run_cycle, summarize_cycle
+from riskmon.estimate.intervals import binomial_upper
+from riskmon.records import Estimate, Flag, Prompt, PromptResult, Stratum
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def estimate_of(prompt, *, harm="h", device_seconds=10.0, flags=(), khat=None, gap_hits=0, hits=4, ess=2.0):
+    return Estimate(
+        prompt_id=prompt.id,
+        harm=harm,
+        stratum=Stratum(),
+        p=1e-3,
+        stderr=1e-4,
+        ci_low=1e-4,
+        ci_high=1e-2,
+        upper_bound=0.1,
+        n=100,
+        hits=hits,
+        ess=ess,
+        khat=khat,
+        weight_mean=1.25,
+        flags=flags,
+        tokens=1000,
+        device_seconds=device_seconds,
+        target_draws=10,
+        gap_hits=gap_hits,
+        path_discrepancy=0.01,
+    )
+
+
+def result_of(prompt, **fields):
+    return PromptResult(prompt, (estimate_of(prompt, **fields),))
+
+
+PROMPTS = [Prompt(str(i), "text") for i in range(6)]
+
+
+def test_the_budget_ends_the_cycle_and_the_prompt_that_overruns_it_is_kept():
+    done = list(run_cycle(PROMPTS, result_of, timedelta(seconds=25), lambda: False))
+    assert [result.prompt.id for result in done] == ["0", "1", "2"]
+
+
+def test_a_stop_ends_the_cycle_before_the_next_prompt():
+    asked = []
+
+    def estimate(prompt):
+        asked.append(prompt.id)
+        return result_of(prompt)
+
+    assert len(list(run_cycle(PROMPTS, estimate, timedelta(hours=1), lambda: len(asked) == 2))) == 2
+    assert asked == ["0", "1"]
+
+
+def test_failures_cost_no_budget_and_do_not_end_the_cycle():
+    def fail(prompt):
+        return PromptResult(prompt, failure="too_long", message="prompt has too many tokens")
+
+    assert len(list(run_cycle(PROMPTS, fail, timedelta(seconds=1), lambda: False))) == 6
+
+
+def test_summary_adds_costs_once_per_prompt_and_health_per_harm():
+    results = [
+        PromptResult(
+            PROMPTS[0],
+            (
+                estimate_of(PROMPTS[0], khat=0.4, ess=20.0),
+                estimate_of(PROMPTS[0], harm="g", flags=(Flag.COVERAGE_GAP,), gap_hits=2),
+            ),
+        ),
+        PromptResult(
+            PROMPTS[1],
+            (estimate_of(PROMPTS[1], khat=0.6, ess=40.0), estimate_of(PROMPTS[1], harm="g", hits=0, ess=0.0)),
+        ),
+        PromptResult(PROMPTS[2], failure="too_long", message=""),
+    ]
+    summary = summarize_cycle(
+        results,
+        ["h", "g"],
+        asked=5,
+        started_at=START,
+        finished_at=START + timedelta(seconds=90),
+        complete=True,
+    )
+    assert (summary.prompts, summary.failures, summary.left_out) == (2, {"too_long": 1}, 2)
+    assert (summary.tokens, summary.device_seconds, summary.duration_seconds) == (2000, 20.0, 90)
+    assert summary.weight_mean == 1.25
+    h, g = summary.health
+    assert h.ess_ratio == pytest.approx(0.3)
+    assert h.khat == 0.6
+    assert (h.coverage_gap_ratio, g.coverage_gap_ratio) == (0, 0.5)
+    assert g.khat is None
+    assert g.uncovered_upper == binomial_upper(2, 20)
+
+
+def test_a_cycle_without_estimates_knows_nothing():
+    summary = summarize_cycle([], ["h"], asked=3, started_at=START, finished_at=START, complete=False)
+    assert summary.weight_mean is None
+    assert summary.health[0].ess_ratio is None
+    assert summary.health[0].uncovered_upper == 1
+    assert summary.left_out == 3
+    assert not summary.complete
