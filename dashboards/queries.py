@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import prometheus
 
-from riskmon.publish.names import HARM, JOB, Metric
-
-# The metric's own label `job` meets the scrape target's; Prometheus renames ours.
-RISKMON_JOB = f"exported_{JOB}"
+from riskmon.publish.names import HARM, Metric
 
 
 def series(metric: Metric) -> str:

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models import common
 
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, properties, tile
-from dashboards.queries import RISKMON_JOB, age, present, query, rate, series
+from dashboards.queries import age, present, query, rate, series
 from riskmon.publish import names
 from riskmon.publish.names import HARM, REASON
 
@@ -181,7 +181,7 @@ def freshness_and_work() -> list[timeseries.Panel]:
             "Failed job runs",
             "Runs of scheduled jobs that failed or were skipped, in the last hour.",
             "short",
-            query(f"sum by ({RISKMON_JOB}) (increase({series(names.JOB_FAILURES)}[1h]))"),
+            query(f"sum by ({names.TASK}) (increase({series(names.JOB_FAILURES)}[1h]))"),
         ).min(0),
     ]
 

@@ -5,12 +5,12 @@ Everything heavy is imported by the command that needs it, so that `riskmon --he
 
 from __future__ import annotations
 
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 from riskmon.errors import RiskmonError, UserError
@@ -146,17 +146,22 @@ def _load(path: Path) -> Config:
     return config
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C, under a name that the command-line library does not take for its own."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
+
+
 def main() -> None:
     """Entry point: runs a command and turns errors into exit codes and one sentence."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as exc:
-        exc.show()
-        code = exc.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        app()
+    except _Interrupted:
         typer.echo("riskmon: interrupted", err=True)
-        code = 130
+        sys.exit(130)
     except RiskmonError as exc:
         typer.echo(f"riskmon: {exc}", err=True)
-        code = 2 if isinstance(exc, UserError) else 1
-    sys.exit(code)
+        sys.exit(2 if isinstance(exc, UserError) else 1)

@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from riskmon.errors import ConfigError
 
@@ -239,6 +239,10 @@ class EstimateConfig(Section):
 # ---- traffic
 
 
+# `harm` is the metrics' own; Prometheus sets or reads the others itself.
+_RESERVED_LABELS = frozenset({"harm", "instance", "job", "le", "quantile"})
+
+
 class KafkaSecurity(Section):
     """How the broker is reached."""
 
@@ -323,8 +327,10 @@ class TrafficConfig(Section):
     @model_validator(mode="after")
     def _labels_differ(self) -> TrafficConfig:
         labels = [stratum_label(path) for path in self.strata]
-        if len(set(labels)) != len(labels) or "harm" in labels:
-            raise ValueError(f"strata give the labels {labels}: each must be unique, and none may be 'harm'")
+        if len(set(labels)) != len(labels) or _RESERVED_LABELS.intersection(labels):
+            raise ValueError(
+                f"strata give the labels {labels}: each must be unique, and none of {sorted(_RESERVED_LABELS)}"
+            )
         return self
 
 
@@ -412,7 +418,7 @@ class Config(BaseSettings):
         return env_settings, init_settings
 
     @model_validator(mode="after")
-    def _harms_are_given_once(self) -> Config:
+    def _sections_fit_together(self) -> Config:
         if bool(self.harms) == (self.judge is not None):
             raise ValueError("give either harms (a list) or judge (one harm), not both and not neither")
         for what, names in (
@@ -421,6 +427,8 @@ class Config(BaseSettings):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} must have distinct names, found {names}")
+        if self.traffic is not None and self.store.retention < self.forecast.lookback + self.traffic.window:
+            raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
         return self
@@ -470,6 +478,10 @@ def parse_config(data: dict[str, Any], *, base: Path, origin: str = "configurati
     """
     try:
         config = Config(**data)
+    except SettingsError as exc:
+        raise ConfigError(
+            f'{exc}: in a RISKMON_* variable a list or a mapping is written as JSON, such as ["a:9092"]'
+        ) from exc
     except ValidationError as exc:
         raise ConfigError(f"{origin}: {_explain(exc)}") from exc
     return _anchor(config, base)

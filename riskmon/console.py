@@ -48,7 +48,7 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
         caption_justify="left",
     )
     table.add_column("stratum")
-    for heading in ("expected", "low", "high", "P(any)", "requests/day", "mean p", "prompts", "hits"):
+    for heading in ("expected", "low", "high", "P(any)", "req/day", "mean p", "prompts", "hits"):
         table.add_column(heading, justify="right")
     for forecast in forecasts:
         total = forecast.stratum is None

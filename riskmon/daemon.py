@@ -38,6 +38,7 @@ _RETRY_CYCLE_AFTER_S = 300.0
 # Longer than a flush and a broker's slowest answer together.
 _INTAKE_JOIN_S = 4.0
 _RETRY_TRAFFIC_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+_RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
 _JOBS = ("load", "estimate", "forecast", "purge", "catch-up")
 
@@ -144,10 +145,12 @@ class Daemon:
     def _load(self) -> None:
         try:
             info = self._worker.start(self._stopping.is_set)
-        except WorkerLost:
-            if self._stopping.is_set():
-                return
-            raise
+        except WorkerLost as exc:
+            if not self._stopping.is_set():
+                log.error("the model did not load: %s; trying again in %s", exc, _RELOAD_AFTER)
+                self._count_failure("load")
+                self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
+            return
         self._model_loaded.set()
         log.info("model loaded on %s", info.device)
         for name, difference in info.contrasts.items():

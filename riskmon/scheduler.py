@@ -19,6 +19,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEve
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from riskmon import logs
@@ -60,9 +61,9 @@ class Scheduler:
         """Run a job at a fixed period, first after one period."""
         self._add(name, lane, job, trigger=IntervalTrigger(seconds=period.total_seconds(), timezone=UTC))
 
-    def once(self, name: str, lane: Lane, job: Callable[[], object]) -> None:
-        """Run a job as soon as its lane is free."""
-        self._add(name, lane, job)
+    def once(self, name: str, lane: Lane, job: Callable[[], object], delay: timedelta = timedelta(0)) -> None:
+        """Run a job a single time, as soon as its lane is free after the delay."""
+        self._add(name, lane, job, trigger=DateTrigger(datetime.now(UTC) + delay))
 
     def hasten(self, name: str) -> None:
         """Bring a job's next run forward to now; its schedule stays."""

@@ -50,7 +50,6 @@ class DeviceWorker:
         self._config = config
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
-        self.restarts = 0
 
     def start(self, stop: Callable[[], bool]) -> WorkerInfo:
         """Spawn the process and wait until the model is loaded.
@@ -90,7 +89,6 @@ class DeviceWorker:
             UserError: a restarted worker can no longer load the model.
         """
         if self._process is None:
-            self.restarts += 1
             self.start(stop)
         assert self._pipe is not None
         try:
@@ -116,13 +114,16 @@ class DeviceWorker:
             try:
                 if self._pipe in ready:
                     return self._pipe.recv()
-                lost = f"the device worker died (exit code {self._process.exitcode})" if ready else None
+                died = bool(ready)
             except (EOFError, OSError):
-                self._process.join(1)
+                died = True
+            lost = None
+            if died:
+                self._process.join(1)  # the pipe may close a moment before there is an exit code
                 lost = f"the device worker died (exit code {self._process.exitcode})"
-            if lost is None and stop():
+            elif stop():
                 lost = "stopped while the device worker was busy"
-            if lost is None and deadline is not None and time.monotonic() > deadline:
+            elif deadline is not None and time.monotonic() > deadline:
                 lost = "the device worker overran its deadline and was ended"
             if lost is not None:
                 self._end()

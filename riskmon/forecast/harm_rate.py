@@ -4,16 +4,17 @@ In come the estimates p_i of m prompts sampled from N requests, with survey weig
 
     p_bar = sum_i w_i p_i / sum_i w_i                                  (Hajek 1971)
 
-with draws around it. Two things are uncertain: which prompts were sampled, and each p_i. The two-stage rule of
-survey sampling (Cochran 1977, ch. 10) with sampled fraction f = m / N is, in draws,
+with draws around it. Two things are uncertain: which prompts were sampled, and each p_i. In draws,
 
-    p^b = p_bar + sqrt(1 - f) (p_boot - p_bar) + sqrt(f) (p_within - p_bar),   cut to [0, 1]
+    p^b = p_bar + sqrt(1 - 1/m) (p_boot - p_bar) + sqrt(1/m) (p_within - p_bar),   cut to [0, 1]
 
 p_boot resamples prompts together with their weights. What it resamples are estimates, not true probabilities, so
 its spread already carries the within-prompt noise in full; adding p_within in full as well would count that noise
-twice. Only as the sample comes to exhaust the population does the spread between prompts stop mattering
-(sqrt(1 - f)), and the within-prompt noise that goes with it is handed back by sqrt(f). A bootstrap of m prompts
-shows only (m - 1) / m of the variance, so f is taken as at least 1 / m: a single prompt keeps its own error.
+twice. A bootstrap of m prompts shows only (m - 1)/m of the variance; the within-prompt noise makes up that share,
+which matters for a handful: a single prompt keeps its own error.
+
+There is no finite-population correction, even where every request was sampled: the forecast is about tomorrow's
+prompts, and those are new ones from where today's came from.
 
 p_within redraws every p_i from a gamma of mean p_i and sd stderr_i. The weighted mean of those is drawn as one
 gamma of the same mean and variance: one number per draw instead of m.
@@ -35,14 +36,11 @@ Simulated coverage of the upper limit, nominal 95% (lognormal p of log-sd 1, 200
     m = 300 of 20,000, 1,800 hits     0.92              0.97
     m = 300 of 20,000, 6 hits         0.90              0.98
     m = 300 of 20,000, mostly none    0.27              1.00
-    m = N = 30, 170 hits              0.95              1.00
     m = 30 of 20,000, 170 hits        0.84              0.95
     m = 5 of 20,000, 27 hits          0.73              0.91
 
 **Limits of this.** With log-sd 2 and 100 prompts the upper limit covers 0.87, with log-sd 3 and 1,000 prompts 0.79: no
-rule knows a tail it has not met. And the two-stage rule speaks of the traffic that was counted. If tomorrow brings
-new prompts rather than the same ones, the spread between prompts matters even at f = 1; u, which is not scaled
-by 1 - f, lets the upper limit allow for that (0.92 in the fourth row), while the lower limit is then too high.
+rule knows a tail it has not met.
 """
 
 from __future__ import annotations
@@ -69,14 +67,12 @@ class HarmSample:
         p: [m] estimated probabilities.
         stderr: [m] their standard errors.
         weights: [m] requests each prompt stands for, positive.
-        population: N, requests sampled from.
         target_draws: draws of the target itself over all prompts. hits: harmful draws over all prompts.
     """
 
     p: FloatArray
     stderr: FloatArray
     weights: FloatArray
-    population: float
     target_draws: int
     hits: int
 
@@ -91,7 +87,6 @@ class HarmSample:
             p=np.array([e.p for e in bare], dtype=np.float64),
             stderr=np.array([e.p if e.stderr is None else e.stderr for e in bare], dtype=np.float64),
             weights=np.array([item.weight for item in estimates], dtype=np.float64),
-            population=float(sum({item.cell: item.population for item in estimates}.values())),
             target_draws=sum(e.target_draws for e in bare),
             hits=sum(e.hits for e in bare),
         )
@@ -120,11 +115,10 @@ def harm_rate(sample: HarmSample, *, draws: int, rng: np.random.Generator) -> Ha
     m, total = len(sample), float(sample.weights.sum())
     share = sample.weights / total  # [m]
     mean = float(share @ sample.p)
-    fraction = max(min(m / sample.population, 1.0) if sample.population > 0 else 1.0, 1 / m)
 
     boot = _bootstrap(sample.p, share, draws, rng)
     within = _gamma(mean, float(((share * sample.stderr) ** 2).sum()), draws, rng)
-    spread = mean + math.sqrt(1 - fraction) * (boot - mean) + math.sqrt(fraction) * (within - mean)
+    spread = mean + math.sqrt(1 - 1 / m) * (boot - mean) + math.sqrt(1 / m) * (within - mean)
 
     heaviest = float((share * sample.p).max())
     one_hit = 1 / max(sample.target_draws, 1) if sample.hits < FEW_HITS else 0.0

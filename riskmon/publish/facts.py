@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from riskmon.config import Config, stratum_label
-from riskmon.errors import PromptFailed
+from riskmon.errors import PromptFailed, WorkerLost
 from riskmon.records import Forecast, Snapshot
 
 
@@ -61,7 +61,7 @@ class Facts:
             harms=tuple(HarmFacts(h.name, h.judge.kind, h.budget_daily) for h in config.all_harms),
             stratum_labels=tuple(stratum_label(path) for path in strata),
             reject_reasons=tuple(reject_reasons),
-            failure_reasons=(PromptFailed.reason, *(kind.reason for kind in PromptFailed.__subclasses__())),
+            failure_reasons=(*(kind.reason for kind in PromptFailed.__subclasses__()), WorkerLost.reason),
             jobs=tuple(jobs),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,

@@ -14,7 +14,8 @@ from typing import Literal
 
 HARM = "harm"
 REASON = "reason"
-JOB = "job"
+# Not `job`: Prometheus puts its own label of that name on every series.
+TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +290,7 @@ JOB_FAILURES = Metric(
     "counter",
     "runs",
     "Runs of a scheduled job that failed.",
-    (JOB,),
+    (TASK,),
 )
 
 # ---- traffic

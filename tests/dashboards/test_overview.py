@@ -115,7 +115,6 @@ def test_a_real_prometheus_answers_every_expression(prometheus: StartPrometheus)
         for variable, value in VARIABLES.items():
             over_budget = over_budget.replace(variable, value)
         assert watcher.values(over_budget, "harm") == {"misuse": 27.4 / 10, "insult": 318 / 500}
-        # The label `job` of a failed job is the scrape target's by then; the panel must still tell jobs apart.
         (failed,) = [text for text in expressions() if names.JOB_FAILURES.name in text]
-        by_job = watcher.values(failed.replace("$job", "riskmon").replace("$instance", ".*"), "exported_job")
-        assert set(by_job) == set(FACTS.jobs)
+        by_task = watcher.values(failed.replace("$job", "riskmon").replace("$instance", ".*"), "task")
+        assert set(by_task) == set(FACTS.jobs)

@@ -18,7 +18,6 @@ def sample_of(
     *,
     stderr: float | FloatArray = 0.0,
     weights: list[float] | None = None,
-    population: float = 1e9,
     target_draws: int = 10_000,
     hits: int = 100,
 ) -> HarmSample:
@@ -27,7 +26,6 @@ def sample_of(
         p=values,
         stderr=np.broadcast_to(np.asarray(stderr, dtype=np.float64), values.shape),
         weights=np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64),
-        population=population,
         target_draws=target_draws,
         hits=hits,
     )
@@ -50,7 +48,6 @@ def test_a_sample_is_read_from_records() -> None:
             weighted_estimate(0.5, stderr=0.1, weight=5, population=5, hits=2, window_start=later),
         ]
     )
-    assert sample.population == 85  # a cell counts once
     assert sample.stderr.tolist() == [0.25, 0.0, 0.1]  # unknown is not zero, unless p is
     assert (sample.hits, sample.target_draws, len(sample)) == (5, 68, 3)
 
@@ -59,7 +56,7 @@ def test_the_mean_is_weighted() -> None:
     assert rate_of(sample_of([0.1, 0.4], weights=[3, 1])).mean == pytest.approx(0.175)
 
 
-def test_of_a_small_share_the_spread_is_that_between_prompts() -> None:
+def test_the_spread_is_that_between_prompts() -> None:
     p = np.repeat([0.001, 0.009], [150, 50])
     rate = rate_of(sample_of(p, stderr=0.005))
     assert rate.draws.mean() == pytest.approx(0.003, rel=0.01)
@@ -67,20 +64,12 @@ def test_of_a_small_share_the_spread_is_that_between_prompts() -> None:
     assert rate.draws.std() == pytest.approx(p.std() / np.sqrt(200), rel=0.03)
 
 
-def test_of_an_exhausted_stratum_the_spread_is_that_within_prompts() -> None:
-    p = np.repeat([0.01, 0.3], [20, 20])
-    stderr = np.where(p > 0.1, 0.02, 0.001)
-    rate = rate_of(sample_of(p, stderr=stderr, population=40))
-    assert p.std() / np.sqrt(40) > 10 * np.sqrt((stderr**2).sum()) / 40
-    assert rate.draws.std() == pytest.approx(np.sqrt((stderr**2).sum()) / 40, rel=0.03)
-    assert rate.draws.mean() == pytest.approx(0.155, rel=0.01)
-
-
-def test_half_sampled_mixes_both_variances() -> None:
-    p = np.repeat([0.01, 0.03], [50, 50])
-    rate = rate_of(sample_of(p, stderr=0.02, population=200))
-    expected = np.sqrt(0.5 * p.var() / 100 + 0.5 * 0.02**2 / 100)
-    assert rate.draws.std() == pytest.approx(expected, rel=0.03)
+def test_of_a_handful_the_error_within_prompts_makes_up_what_a_bootstrap_cannot_show() -> None:
+    p, stderr = np.array([0.010, 0.012]), 0.02
+    rate = rate_of(sample_of(p, stderr=stderr), draws=200_000)
+    expected = np.sqrt(0.5 * p.var() / 2 + 0.5 * stderr**2 / 2)
+    assert rate.mean == pytest.approx(0.011)
+    assert rate.draws.std() == pytest.approx(expected, rel=0.15)  # cut at 0
 
 
 def test_a_single_prompt_keeps_the_error_of_its_estimate() -> None:
@@ -131,7 +120,6 @@ class Scenario:
     name: str
     mean: float
     log_sd: float
-    population: int
     prompts: int
     hits: tuple[float, float]  # the premise: median number of hits
     gain: float = 1.0
@@ -147,25 +135,23 @@ class Scenario:
         return sample_of(
             weight * rate,
             stderr=weight * np.sqrt(rate * (1 - rate) / (n - 1)),
-            population=self.population,
             target_draws=n0 * len(p),
             hits=int(hits.sum()),
         )
 
 
 SCENARIOS = [
-    Scenario("many hits", 3e-2, 1.0, 20_000, 300, hits=(1_000, 3_000)),
-    Scenario("few hits", 1e-4, 1.0, 20_000, 300, hits=(3, 9)),
-    Scenario("few hits, heavy tail", 1e-4, 2.0, 20_000, 300, hits=(3, 9)),
-    Scenario("about one hit", 2e-5, 1.0, 20_000, 300, hits=(0, 2)),
-    Scenario("no hits", 2e-6, 1.0, 20_000, 300, hits=(0, 0)),
-    Scenario("just above few hits", 2e-4, 1.0, 20_000, 300, hits=(10, 14)),
-    Scenario("exhausted, many hits", 3e-2, 1.0, 30, 30, hits=(100, 300)),
-    Scenario("exhausted, few hits", 1e-3, 1.0, 30, 30, hits=(3, 9)),
-    Scenario("half sampled", 1e-2, 1.0, 300, 150, hits=(200, 400)),
-    Scenario("thirty prompts", 3e-2, 1.0, 20_000, 30, hits=(100, 300)),
-    Scenario("five prompts", 3e-2, 1.0, 20_000, 5, hits=(20, 40), two_sided=False),
-    Scenario("importance sampled", 1e-4, 1.0, 20_000, 300, hits=(300, 900), gain=100),
+    Scenario("many hits", 3e-2, 1.0, 300, hits=(1_000, 3_000)),
+    Scenario("few hits", 1e-4, 1.0, 300, hits=(3, 9)),
+    Scenario("few hits, heavy tail", 1e-4, 2.0, 300, hits=(3, 9)),
+    Scenario("about one hit", 2e-5, 1.0, 300, hits=(0, 2)),
+    Scenario("no hits", 2e-6, 1.0, 300, hits=(0, 0)),
+    Scenario("just above few hits", 2e-4, 1.0, 300, hits=(10, 14)),
+    Scenario("thirty prompts, few hits", 1e-3, 1.0, 30, hits=(3, 9)),
+    Scenario("half as many prompts", 1e-2, 1.0, 150, hits=(200, 400)),
+    Scenario("thirty prompts", 3e-2, 1.0, 30, hits=(100, 300)),
+    Scenario("five prompts", 3e-2, 1.0, 5, hits=(20, 40), two_sided=False),
+    Scenario("importance sampled", 1e-4, 1.0, 300, hits=(300, 900), gain=100),
 ]
 
 
@@ -176,11 +162,10 @@ def test_limits_cover_the_true_mean(scenario: Scenario) -> None:
     worlds, below, inside, hits = 400, 0, 0, []
     for _ in range(worlds):
         log_mean = np.log(scenario.mean) - scenario.log_sd**2 / 2
-        population = np.minimum(rng.lognormal(log_mean, scenario.log_sd, size=scenario.population), 1.0)
-        chosen = rng.choice(population, size=scenario.prompts, replace=False)
+        chosen = np.minimum(rng.lognormal(log_mean, scenario.log_sd, size=scenario.prompts), 1.0)
         sample = scenario.estimate(chosen, rng)
         rate = harm_rate(sample, draws=400, rng=rng)
-        upper, truth = cautious_upper(rate, rng), population.mean()
+        upper, truth = cautious_upper(rate, rng), scenario.mean  # of the prompts that tomorrow brings
         below += truth <= upper
         inside += np.quantile(rate.draws, 0.05) <= truth <= upper
         hits.append(sample.hits)

@@ -31,7 +31,7 @@ def test_facts_are_read_from_the_configuration():
         harms=(HarmFacts("misuse", "regex", 10.0), HarmFacts("insult", "toxicity", None)),
         stratum_labels=("route", "model"),
         reject_reasons=("not_json",),
-        failure_reasons=("failed", "too_long", "unsupported", "not_finite"),
+        failure_reasons=("too_long", "unsupported", "not_finite", "worker_lost"),
         jobs=("purge",),
         estimate_schedule="0 */6 * * *",
         forecast_schedule="*/10 * * * *",

@@ -1,6 +1,6 @@
 """Enumerable worlds: tiny Llama models in which every answer can be scored, so that p is known exactly.
 
-A world has ten tokens (nine words and the end) and six steps; its target is a random two-layer Llama. Experts are
+A world has ten tokens (nine words and the end) and five steps; its target is a random two-layer Llama. Experts are
 copies of it, moved by a few gradient steps towards saying the bad word, towards ending early, or towards never ending.
 """
 
@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 
 WORDS = ("<end>", "ask", "good", "calm", "red", "blue", "bad", "worse", "and", "or")
 END, BAD, WORSE = 0, 6, 7
-STEPS = 6
+STEPS = 5
 PROMPT = "ask red or blue"
 
 
