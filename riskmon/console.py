@@ -14,6 +14,7 @@ from rich.table import Table
 from riskmon.publish.figures import chance, number
 from riskmon.records import Forecast
 
+_FILE_WIDTH = 120
 NO_FORECAST = "no forecast yet: no sampled prompt has been estimated"
 
 
@@ -31,11 +32,17 @@ def print_forecast(
         for forecast in forecasts:
             print(json.dumps(_as_json(forecast)))  # noqa: T201 - standard output is the product
         return
-    console = console or Console(highlight=False)
+    console = console or _standard_output()
     if not forecasts:
         console.print(NO_FORECAST)
     for harm in dict.fromkeys(forecast.harm for forecast in forecasts):
         console.print(forecast_table(harm, [forecast for forecast in forecasts if forecast.harm == harm]))
+
+
+def _standard_output() -> Console:
+    """A file or a pipe has no width of its own, and must not lose columns to a terminal's default."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
 
 def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
@@ -44,18 +51,19 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
         title=f"Harmful outputs expected in the next 24 hours: {harm}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         caption="90% prediction interval of the count; P(any) is the probability of at least one",
         caption_justify="left",
     )
-    table.add_column("stratum")
+    names = next((f.stratum.as_dict() for f in forecasts if f.stratum is not None), {})
+    table.add_column(", ".join(names) or "stratum", overflow="fold")
     for heading in ("expected", "low", "high", "P(any)", "req/day", "mean p", "prompts", "hits"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for forecast in forecasts:
-        total = forecast.stratum is None
-        if total:
+        if forecast.stratum is None:
             table.add_section()
         table.add_row(
-            "total" if total else str(forecast.stratum),
+            "total" if forecast.stratum is None else ", ".join(forecast.stratum.as_dict().values()) or "all",
             number(forecast.expected),
             number(forecast.lower),
             number(forecast.upper),
@@ -64,7 +72,7 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
             number(forecast.harm_probability),
             str(forecast.prompts),
             str(forecast.hits),
-            style="bold" if total else None,
+            style="bold" if forecast.stratum is None else None,
         )
     return table
 

@@ -1,0 +1,189 @@
+"""The command line as a contract: exit codes, one-sentence errors, output lines."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from support.daemon import COMMAND, run, write_config
+
+FIELDS = [
+    *("prompt_id", "harm", "stratum", "p", "stderr", "ci_low", "ci_high", "upper_bound"),
+    *("n", "hits", "ess", "khat", "weight_mean", "flags", "tokens", "device_seconds"),
+]
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(
+        '{"id": "a", "prompt": "ask red or blue"}\n'
+        '{"id": "b", "prompt": "good calm", "attributes": {"route": "chat"}}\n'
+        '{"id": "c", "prompt": "ask red or blue"}\n'
+    )
+    return str(file)
+
+
+@pytest.fixture
+def config(world, tmp_path):
+    return str(write_config(tmp_path, world.target))
+
+
+def test_estimate_prints_a_line_per_prompt_and_harm(config, prompts):
+    done = run("estimate", prompts, "-c", config)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["prompt_id"] for line in lines] == ["a", "b", "c"]
+    assert all(list(line) == FIELDS for line in lines)
+    assert all(line["n"] == 40 for line in lines)
+    assert lines[0]["p"] != lines[2]["p"]  # the same text under two ids
+    assert "3 of 3" in done.stderr
+    assert "ask red" not in done.stderr
+
+
+def test_samples_and_seed_override_and_out_takes_the_lines(config, prompts, tmp_path):
+    first, second = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    for out, seed in ((first, "1"), (second, "2")):
+        done = run("estimate", prompts, "-c", config, "--samples", "24", "--seed", seed, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+    one, two = ([json.loads(line) for line in out.read_text().splitlines()] for out in (first, second))
+    assert {line["n"] for line in one} == {24}
+    assert [line["p"] for line in one] != [line["p"] for line in two]
+
+
+def test_on_a_terminal_there_is_a_progress_bar(config, prompts, tmp_path):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "estimate", prompts, "-c", config, "--out", str(tmp_path / "out.jsonl")],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=os.environ | {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait(60) == 0
+    assert "━" in shown.decode()
+    assert "3/3" in shown.decode()
+
+
+def test_a_failed_prompt_is_named_and_the_rest_is_kept(config, tmp_path):
+    file = tmp_path / "long.jsonl"
+    text = " ".join(["calm"] * 100)
+    file.write_text(f'{{"id": "long", "prompt": "{text}"}}\n{{"id": "short", "prompt": "calm"}}\n')
+    done = run("estimate", str(file), "-c", config)
+    assert done.returncode == 1
+    assert [json.loads(line)["prompt_id"] for line in done.stdout.splitlines()] == ["short"]
+    assert "'long' has 100 tokens" in done.stderr
+    assert "1 of 2 prompts have no estimate (1 too_long)" in done.stderr
+    assert "calm" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["estimate", "missing.jsonl", "-c", "{config}"], "missing.jsonl"),
+        (["estimate", "{prompts}", "-c", "missing.yaml"], "missing.yaml"),
+        (
+            ["estimate", "{prompts}", "-c", "{config}", "--out", "/nonexistent/out"],
+            "cannot write /nonexistent/out",
+        ),
+        (["estimate", "{prompts}", "-c", "{config}", "--samples", "2"], "--samples"),
+        (["run", "-c", "{config}"], "needs the section 'traffic'"),
+        (["forecast", "-c", "{config}"], "needs the section 'traffic'"),
+        (["check-config", "missing.yaml"], "missing.yaml"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_what_the_user_can_fix_exits_with_two_and_a_sentence(arguments, words, config, prompts):
+    done = run(*(argument.format(config=config, prompts=prompts) for argument in arguments))
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 2: not JSON"),
+        ('{"prompt": "calm"}', "line 2: the id is missing"),
+        ('{"id": "a", "prompt": "calm"}', "given before, on line 1"),
+        ('{"id": "x"}', "line 2: neither 'prompt'"),
+    ],
+)
+def test_a_malformed_prompt_file_names_the_line(line, words, config, tmp_path):
+    file = tmp_path / "bad.jsonl"
+    file.write_text(f'{{"id": "a", "prompt": "red"}}\n{line}\n')
+    done = run("estimate", str(file), "-c", config)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "calm" not in done.stderr
+
+
+def test_check_config_says_what_it_read(config, tmp_path):
+    done = run("check-config", config)
+    assert done.returncode == 0
+    assert "experts persona; harms bad" in done.stdout
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("model: {target: x}\njudge: {kind: toxicity}\npublish: {lisen: 1}\n")
+    done = run("check-config", str(bad))
+    assert done.returncode == 2
+    assert "did you mean 'listen'?" in done.stderr
+
+
+def test_interrupted_estimate_keeps_its_lines(config, tmp_path):
+    import signal
+    import time
+
+    file, out = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
+    file.write_text("".join(f'{{"id": "{i}", "prompt": "ask red"}}\n' for i in range(5000)))
+    process = subprocess.Popen(
+        [*COMMAND, "estimate", str(file), "-c", config, "--out", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not out.exists() or out.read_text().count("\n") < 3):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.endswith("riskmon: interrupted\n")
+    lines = out.read_text().splitlines()
+    assert 3 <= len(lines) < 5000
+    assert all(json.loads(line)["harm"] == "bad" for line in lines)
+
+
+def test_help_imports_nothing_heavy():
+    heavy = {
+        "torch",
+        "transformers",
+        "sqlalchemy",
+        "kafka",
+        "prometheus_client",
+        "scipy",
+        "matplotlib",
+        "pydantic",
+    }
+    code = (
+        "import sys; sys.argv = ['riskmon', '--help']\n"
+        "from riskmon.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        f"print('LOADED', *sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+    assert "check-config" in done.stdout
+
+
+def test_version():
+    assert run("--version").stdout.startswith("riskmon ")
