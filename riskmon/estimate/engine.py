@@ -1,9 +1,9 @@
 """The local engine: draws sequences from proposals and scores them under every expert.
 
-Rows that start under the same expert decode as one batch on a shared prefix. At a proposal's window edge its rows
-move to the next expert: their tokens so far are run behind that expert's prefix in one pass. A row leaves its batch
-when it draws a stop token, so decoding ends with the last open row. Each expert then rescores all rows in one
-batched prefill (in chunks that fit the memory), which gives log p(y), every log q_k(y), and a check that decoding
+Rows under the same expert decode as one batch on a shared prefix. At a proposal's window edge its rows move to the
+next expert: their tokens so far are run behind that expert's prefix in one pass, and they join its batch. A row leaves
+its batch when it draws a stop token, so decoding ends with the last open row. Each expert then rescores all rows in
+one batched prefill (in chunks that fit the memory), which gives log p(y), every log q_k(y), and a check that decoding
 and rescoring agree.
 
 The log-probability of a row under the expert that drew it is taken from the logits it was drawn from.
@@ -24,7 +24,7 @@ from transformers import DynamicCache
 from riskmon.errors import NumericalFault
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
-from riskmon.estimate.prefix import Prefix, extend, open_prefix
+from riskmon.estimate.prefix import Prefix, extend, join_caches, open_prefix
 from riskmon.estimate.proposals import Proposal, log_densities
 from riskmon.estimate.sampler import Sampler, draw_tokens
 from riskmon.records import Draws, FloatArray, IntArray, Prompt
@@ -161,11 +161,13 @@ class Engine:
                     self._draw_step(batch, step, sheet, uniforms)
                 if step + 1 == self._cap:
                     break
-                batches = [
-                    moved
-                    for batch in batches
-                    for moved in self._advance(batch, step + 1, speaker, prefixes, sheet)
-                ]
+                batches = _one_per_expert(
+                    [
+                        moved
+                        for batch in batches
+                        for moved in self._advance(batch, step + 1, speaker, prefixes, sheet)
+                    ]
+                )
                 if not batches:
                     break
         return sheet
@@ -265,6 +267,18 @@ class Engine:
         discrepancy = float(np.abs((decoded - rescored).sum(axis=1)).max())
         log_probs[speaker, rows, steps] = decoded
         return log_probs, discrepancy
+
+
+def _one_per_expert(batches: list[_Batch]) -> list[_Batch]:
+    """Batches under the same expert joined into one: all rows stand at the same step behind the same context."""
+    joined: dict[int, _Batch] = {}
+    for batch in batches:
+        into = joined.setdefault(batch.expert, batch)
+        if into is not batch:
+            join_caches(into.cache, batch.cache)
+            into.rows = torch.cat([into.rows, batch.rows])
+            into.logits = torch.cat([into.logits, batch.logits])
+    return list(joined.values())
 
 
 def _by_speaker(rows: Tensor, speakers: Tensor) -> list[tuple[int, Tensor]]:
