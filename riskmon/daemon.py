@@ -11,12 +11,12 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
-from riskmon import __version__, jobs
+from riskmon import __version__, jobs, logs
 from riskmon.config import Config
 from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError, WorkerLost
 from riskmon.publish import Facts, Server, build_app
@@ -40,7 +40,7 @@ _INTAKE_JOIN_S = 4.0
 _RETRY_TRAFFIC_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 _RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
-_JOBS = ("load", "estimate", "forecast", "purge", "catch-up")
+_JOBS = ("intake", "load", "estimate", "forecast", "purge", "catch-up")
 
 
 def utc_now() -> datetime:
@@ -53,13 +53,11 @@ class Daemon:
 
     Args:
         config: with a traffic section.
-        on_serving: told the base address once HTTP is up.
     """
 
-    def __init__(self, config: Config, on_serving: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
         self._traffic = config.require_traffic("run")
-        self._on_serving = on_serving
         self._store: Store = open_store(config.store.url)
         self._worker = DeviceWorker(config)
         self._scheduler = Scheduler(self._count_failure, self._end_with)
@@ -86,7 +84,6 @@ class Daemon:
             )
             server.start()
             try:
-                self._on_serving(server.url)
                 self._schedule()
                 self._scheduler.start()
                 self._intake.start()
@@ -157,6 +154,8 @@ class Daemon:
             log.info("expert %r differs from the target by %.3g nats per next token", name, difference)
 
     def _estimate(self) -> None:
+        if not self._model_loaded.is_set():
+            return  # overdue then, and caught up once the model is there
         self._last_attempt = time.monotonic()
         done = jobs.estimate_cycle(
             self._store, self._worker, self._config, utc_now, self._stopping.is_set, self._out_of_patience
@@ -210,6 +209,10 @@ class Daemon:
                 failures += 1
                 self._report_outage(exc, pause)
                 self._stopping.wait(pause)
+            except Exception as exc:  # noqa: BLE001 - a fault of ours must not end the counting: log, count, go on
+                log.error("the intake failed: %s", logs.describe(exc))
+                self._count_failure("intake")
+                self._stopping.wait(_RETRY_TRAFFIC_S[-1])
         source.close()
 
     def _follow(self, source: Source) -> None:

@@ -148,6 +148,9 @@ def _serve(pipe: Connection, config: Config) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(config.logging)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
+    # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
+    # cores make the model itself many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from riskmon.estimate.session import open_session
 
     try:
