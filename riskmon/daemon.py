@@ -20,7 +20,7 @@ from riskmon import __version__, jobs, logs
 from riskmon.config import Config
 from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError, WorkerLost
 from riskmon.publish import Facts, Server, build_app
-from riskmon.records import Forecast, Snapshot, TrafficStatus
+from riskmon.records import CycleSummary, Forecast, Snapshot, TrafficStatus
 from riskmon.scheduler import Scheduler, overdue
 from riskmon.store import Store, open_store
 from riskmon.traffic import open_source
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 # Of the ten seconds a supervisor grants, so much may go to the prompt under way.
 _LAST_PROMPT_S = 4.0
+_WATCH_S = 0.2
 _CATCH_UP_EVERY = timedelta(seconds=10)
 # A cycle that keeps failing is tried again no more often than this.
 _RETRY_CYCLE_AFTER_S = 300.0
@@ -62,6 +63,7 @@ class Daemon:
         self._worker = DeviceWorker(config)
         self._scheduler = Scheduler(self._count_failure, self._end_with)
         self._stopping = threading.Event()
+        self._signalled = False
         self._stopped_at = float("inf")
         self._fault: UserError | None = None
         self._model_loaded = threading.Event()
@@ -87,8 +89,8 @@ class Daemon:
                 self._schedule()
                 self._scheduler.start()
                 self._intake.start()
-                while not self._stopping.wait(0.5):
-                    pass
+                while not self._stopped():
+                    time.sleep(_WATCH_S)
             finally:
                 self._drain(server)
         if self._fault is not None:
@@ -104,18 +106,15 @@ class Daemon:
         Raises:
             RiskmonError: any part failed; nothing is retried.
         """
-        stopped = self._stopping.is_set
         with self._signals() as caught:
             try:
                 self._drain_topic()
-                if not stopped():
-                    self._worker.start(stopped)
-                    jobs.estimate_cycle(
-                        self._store, self._worker, self._config, utc_now, stopped, self._out_of_patience
-                    )
+                if not self._stopped():
+                    self._worker.start(self._stopped)
+                    self._run_cycle()
                 made = jobs.forecast(self._store, self._config, "run", utc_now())
             except WorkerLost:
-                if not stopped():
+                if not self._stopped():
                     raise
                 made = []
             finally:
@@ -124,9 +123,12 @@ class Daemon:
         return made, _exit_code(caught)
 
     def stop(self) -> None:
-        """Begin to end; safe to call from any thread and from a signal handler."""
+        """Begin to end; safe to call from any thread, but not from a signal handler."""
         self._stopped_at = min(self._stopped_at, time.monotonic())
         self._stopping.set()
+
+    def _stopped(self) -> bool:
+        return self._signalled or self._stopping.is_set()
 
     # ---- jobs
 
@@ -141,9 +143,9 @@ class Daemon:
 
     def _load(self) -> None:
         try:
-            info = self._worker.start(self._stopping.is_set)
+            info = self._worker.start(self._stopped)
         except WorkerLost as exc:
-            if not self._stopping.is_set():
+            if not self._stopped():
                 log.error("the model did not load: %s; trying again in %s", exc, _RELOAD_AFTER)
                 self._count_failure("load")
                 self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
@@ -157,11 +159,14 @@ class Daemon:
         if not self._model_loaded.is_set():
             return  # overdue then, and caught up once the model is there
         self._last_attempt = time.monotonic()
-        done = jobs.estimate_cycle(
-            self._store, self._worker, self._config, utc_now, self._stopping.is_set, self._out_of_patience
-        )
-        if done is not None and not self._stopping.is_set():
+        done = self._run_cycle()
+        if done is not None and not self._stopped():
             self._scheduler.hasten("forecast")
+
+    def _run_cycle(self) -> CycleSummary | None:
+        return jobs.estimate_cycle(
+            self._store, self._worker, self._config, utc_now, self._stopped, self._out_of_patience
+        )
 
     def _forecast(self) -> None:
         jobs.forecast(self._store, self._config, "run", utc_now())
@@ -188,7 +193,7 @@ class Daemon:
         try:
             since = utc_now() - self._config.forecast.lookback
             jobs.follow_traffic(
-                source, self._store, self._traffic, since, utc_now, self._stopping.is_set, to_end=True
+                source, self._store, self._traffic, since, utc_now, self._stopped, to_end=True
             )
         finally:
             source.close()
@@ -197,7 +202,7 @@ class Daemon:
         """Follow the traffic for the daemon's life; a broker or store that is away is tried again and again."""
         source = open_source(self._traffic)
         failures = 0
-        while not self._stopping.is_set():
+        while not self._stopped():
             started = time.monotonic()
             try:
                 self._follow(source)
@@ -217,7 +222,7 @@ class Daemon:
 
     def _follow(self, source: Source) -> None:
         since = utc_now() - self._config.forecast.lookback
-        jobs.follow_traffic(source, self._store, self._traffic, since, utc_now, self._stopping.is_set)
+        jobs.follow_traffic(source, self._store, self._traffic, since, utc_now, self._stopped)
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
@@ -238,8 +243,8 @@ class Daemon:
 
     def _alive(self) -> dict[str, bool]:
         return {
-            "scheduler": self._scheduler.running or self._stopping.is_set(),
-            "intake": self._intake.is_alive() or self._stopping.is_set(),
+            "scheduler": self._scheduler.running or self._stopped(),
+            "intake": self._intake.is_alive() or self._stopped(),
         }
 
     def _ready(self) -> list[str]:
@@ -252,7 +257,7 @@ class Daemon:
             reasons.append("the traffic source has not answered yet")
         elif not status.up:
             reasons.append(status.detail or "the traffic source cannot be reached")
-        if self._stopping.is_set():
+        if self._stopped():
             reasons.append("riskmon is stopping")
         return reasons
 
@@ -285,8 +290,10 @@ class Daemon:
         caught: set[int] = set()
 
         def note(number: int, _: FrameType | None) -> None:
+            # Plain attributes only: an Event's lock may be held by the very code this handler interrupts.
             caught.add(number)
-            self.stop()
+            self._stopped_at = min(self._stopped_at, time.monotonic())
+            self._signalled = True
 
         before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
