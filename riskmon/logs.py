@@ -33,10 +33,12 @@ def configure(config: LoggingConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
-    for chatty in ("alembic", "apscheduler", "uvicorn.access", "transformers"):
+    for chatty in ("alembic", "uvicorn.access", "transformers"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Logs many lines a second while a broker is away; every fault of it is raised, and logged by us, as well.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # What these log is raised or reported to us as well, and then logged once, in our words. The Kafka client would
+    # write many lines a second while a broker is away.
+    for doubled in ("apscheduler", "kafka"):
+        logging.getLogger(doubled).setLevel(logging.CRITICAL)
 
 
 def describe(exc: BaseException) -> str:

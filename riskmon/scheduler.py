@@ -19,7 +19,6 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEve
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from riskmon import logs
@@ -63,7 +62,11 @@ class Scheduler:
 
     def once(self, name: str, lane: Lane, job: Callable[[], object], delay: timedelta = timedelta(0)) -> None:
         """Run a job a single time, as soon as its lane is free after the delay."""
-        self._add(name, lane, job, trigger=DateTrigger(datetime.now(UTC) + delay))
+        # A run that uses up its trigger makes the library remove the job, which fails in its thread when that meets a
+        # shutdown. A trigger of a hundred years is never used up.
+        self._add(
+            name, lane, job, trigger=IntervalTrigger(days=36_500), next_run_time=datetime.now(UTC) + delay
+        )
 
     def hasten(self, name: str) -> None:
         """Bring a job's next run forward to now; its schedule stays."""
@@ -79,7 +82,9 @@ class Scheduler:
             self._clock.shutdown(wait=True)
 
     def _add(self, name: str, lane: Lane, job: Callable[[], object], **timing: Any) -> None:
-        self._clock.add_job(self._guarded, id=name, executor=lane, args=(name, job), **timing)
+        self._clock.add_job(
+            self._guarded, id=name, executor=lane, args=(name, job), replace_existing=True, **timing
+        )
 
     def _guarded(self, name: str, job: Callable[[], object]) -> None:
         try:

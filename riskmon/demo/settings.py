@@ -66,7 +66,7 @@ TINY = Scale(
     samples_per_prompt=64,
     max_new_tokens=16,
     device_budget_s=6,
-    cycle_minutes=1,
+    cycle_minutes=2,
     environment={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
 )
 

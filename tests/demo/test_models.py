@@ -12,8 +12,8 @@ def test_the_cache_is_where_the_desktop_convention_says(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert models.cache_folder() == tmp_path / "riskmon" / "demo" / models.NAME
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert models.cache_folder() == Path("/home/somebody/.cache/riskmon/demo") / models.NAME
+    monkeypatch.setenv("HOME", "/home-of-somebody")
+    assert models.cache_folder() == Path("/home-of-somebody/.cache/riskmon/demo") / models.NAME
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
