@@ -139,7 +139,7 @@ def demo(
 
 def _load(path: Path) -> Config:
     from riskmon import logs
-    from riskmon.config import load_config
+    from riskmon.config_file import load_config
 
     config = load_config(path)
     logs.configure(config.logging)

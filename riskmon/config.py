@@ -7,14 +7,12 @@ folder of the file. docs/configuration.md and the command line read their texts 
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,10 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from riskmon.errors import ConfigError
 
@@ -443,132 +440,3 @@ class Config(BaseSettings):
         if self.traffic is None:
             raise ConfigError(f"'riskmon {command}' needs the section 'traffic' (with 'kafka' or 'jsonl')")
         return self.traffic
-
-
-def load_config(path: Path) -> Config:
-    """Read, check and freeze a configuration file.
-
-    Args:
-        path: the YAML file. Relative paths inside it are taken from its folder.
-
-    Raises:
-        ConfigError: the file is missing or not YAML, a key is unknown, a value is wrong.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = getattr(exc, "strerror", None) or "not UTF-8 text"
-        raise ConfigError(f"cannot read the configuration {path}: {reason}") from exc
-    try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path} is not valid YAML{where}: {getattr(exc, 'problem', exc)}") from exc
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold a mapping of sections such as 'model:' and 'experts:'")
-    return parse_config(data, base=path.resolve().parent, origin=str(path))
-
-
-def parse_config(data: dict[str, Any], *, base: Path, origin: str = "configuration") -> Config:
-    """Check and freeze configuration data; relative paths are taken from `base`.
-
-    Raises:
-        ConfigError: as `load_config`.
-    """
-    try:
-        config = Config(**data)
-    except SettingsError as exc:
-        raise ConfigError(
-            f'{exc}: in a RISKMON_* variable a list or a mapping is written as JSON, such as ["a:9092"]'
-        ) from exc
-    except ValidationError as exc:
-        raise ConfigError(f"{origin}: {_explain(exc)}") from exc
-    return _anchor(config, base)
-
-
-def _explain(exc: ValidationError) -> str:
-    """One sentence per fault: where, what was found, what is allowed."""
-    faults = []
-    for error in exc.errors(include_url=False, include_input=False):
-        loc = error["loc"]
-        where = ".".join(str(part) for part in loc if part not in _TAGS) or "top level"
-        if error["type"] == "extra_forbidden":
-            known = sorted(_fields_at(loc[:-1]))
-            near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            faults.append(f"unknown key {where!r}; {hint}")
-        elif error["type"] == "missing":
-            faults.append(f"{where!r} is missing")
-        else:
-            faults.append(f"{where}: {error['msg'].removeprefix('Value error, ')}")
-    return "; ".join(faults)
-
-
-_TAGS = {"lora", "checkpoint", "system_prompt", "regex", "toxicity"}
-
-
-def _fields_at(loc: tuple[int | str, ...]) -> set[str]:
-    """Names of the keys allowed at a place of the configuration."""
-    models: list[type[BaseModel]] = [Config]
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        if part in _TAGS:
-            models = [m for m in models if part in typing.get_args(m.model_fields["kind"].annotation)]
-        else:
-            models = [
-                m for model in models if part in model.model_fields for m in _models_in(model, str(part))
-            ]
-    return {name for model in models for name in model.model_fields}
-
-
-def _models_in(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
-    found: list[type[BaseModel]] = []
-    queue: list[Any] = [model.model_fields[name].annotation]
-    while queue:
-        kind = queue.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found.append(kind)
-        queue.extend(typing.get_args(kind))
-    return found
-
-
-def _anchor(config: Config, base: Path) -> Config:
-    """The same configuration with relative paths taken from `base`."""
-
-    def local(text: str) -> str:
-        return str(base / text) if (base / text).exists() else text
-
-    experts = tuple(
-        expert.model_copy(update={"path": base / expert.path})
-        if isinstance(expert, LoraExpert)
-        else expert.model_copy(update={"path": local(expert.path)})
-        if isinstance(expert, CheckpointExpert)
-        else expert
-        for expert in config.experts
-    )
-    update: dict[str, Any] = {
-        "model": config.model.model_copy(update={"target": local(config.model.target)}),
-        "experts": experts,
-    }
-    if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):
-        update["store"] = config.store.model_copy(
-            update={"url": f"sqlite{match[1] or ''}:///{base / match[2]}"}
-        )
-    if config.traffic is not None:
-        traffic: dict[str, Any] = {}
-        if config.traffic.jsonl is not None:
-            traffic["jsonl"] = base / config.traffic.jsonl
-        if config.traffic.kafka is not None:
-            security = config.traffic.kafka.security
-            files = {
-                key: base / getattr(security, key)
-                for key in ("ca_file", "cert_file", "key_file")
-                if getattr(security, key) is not None
-            }
-            traffic["kafka"] = config.traffic.kafka.model_copy(
-                update={"security": security.model_copy(update=files)}
-            )
-        update["traffic"] = config.traffic.model_copy(update=traffic)
-    return config.model_copy(update=update)

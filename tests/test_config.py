@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from riskmon.config import load_config, parse_config, stratum_label
+from riskmon.config import stratum_label
+from riskmon.config_file import load_config, parse_config
 from riskmon.errors import ConfigError
 
 MINIMAL = {"model": {"target": "org/model"}, "judge": {"kind": "regex", "pattern": "x"}}

@@ -90,7 +90,7 @@ def test_it_ends_with_its_parent_even_when_that_is_killed(world, tmp_path):
     script.write_text(
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from riskmon.config import load_config\n"
+        "from riskmon.config_file import load_config\n"
         "from riskmon.worker import DeviceWorker\n"
         "if __name__ == '__main__':\n"
         "    worker = DeviceWorker(load_config(Path(sys.argv[1])))\n"

@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from riskmon.config import parse_config
+from riskmon.config_file import parse_config
 from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.session import Session, open_session
 from riskmon.records import Prompt

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from apscheduler.triggers.cron import CronTrigger
 
-from riskmon.config import load_config
+from riskmon.config_file import load_config
 from riskmon.demo.settings import REAL, TINY, Scale, cycle_schedule, write_settings
 
 NOW = datetime(2026, 3, 5, 12, 34, 20, tzinfo=UTC)

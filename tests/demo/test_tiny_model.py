@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from riskmon.config import Config, parse_config
+from riskmon.config import Config
+from riskmon.config_file import parse_config
 from riskmon.demo.prompts import TINY_PERSONA
 from riskmon.demo.settings import TINY
 from riskmon.demo.tiny_model import make_tiny_model

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr, TypeAdapter
 
-from riskmon.config import Config, Duration, load_config
+from riskmon.config import Config, Duration
+from riskmon.config_file import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"

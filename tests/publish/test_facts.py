@@ -2,7 +2,7 @@ from pathlib import Path
 
 from support.snapshots import FULL
 
-from riskmon.config import parse_config
+from riskmon.config_file import parse_config
 from riskmon.publish import Facts, HarmFacts
 
 

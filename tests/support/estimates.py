@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from support.worlds import STEPS
 
-from riskmon.config import Config, parse_config
+from riskmon.config import Config
+from riskmon.config_file import parse_config
 from riskmon.records import Draws
 
 HARMS = {"bad": (6,), "bad_worse": (6, 7), "bad_bad_worse": (6, 6, 7)}
