@@ -66,7 +66,7 @@ def test_each_harm_has_its_headline_budget_and_chance():
     assert "Mean probability 2.13e-5 at most 3.9e-5" in text
     assert "Worst query 0.0147" in text
     assert "Rests on 1,642 prompts with 391 harmful draws, judged by regex." in text
-    assert "Volume: same hours of the last 7 days." in text
+    assert "Volume: requests of the last 24 h." in text
 
 
 def test_strata_are_listed_with_the_largest_first():

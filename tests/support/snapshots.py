@@ -52,7 +52,7 @@ def forecast(harm: str, cell: Stratum | None, numbers: tuple[float, ...], **chan
         "worst_query_probability": 40 * p,
         "prompts": int(prompts),
         "hits": int(hits),
-        "basis": "same hours of the last 7 days",
+        "basis": "requests of the last 24 h",
     }
     return Forecast(**{**fields, **changes})  # type: ignore[arg-type]
 
