@@ -40,7 +40,8 @@ Simulated coverage of the upper limit, nominal 95% (lognormal p of log-sd 1, 200
     m = 5 of 20,000, 27 hits          0.73              0.91
 
 **Limits of this.** With log-sd 2 and 100 prompts the upper limit covers 0.87, with log-sd 3 and 1,000 prompts 0.79: no
-rule knows a tail it has not met.
+rule knows a tail it has not met. And under importance sampling the upper limit can fall by orders of magnitude
+between nine hits and ten, where one more hit of the target stops being allowed for.
 """
 
 from __future__ import annotations
