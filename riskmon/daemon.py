@@ -191,10 +191,7 @@ class Daemon:
         """Read what is in the topic at this moment."""
         source = open_source(self._traffic)
         try:
-            since = utc_now() - self._config.forecast.lookback
-            jobs.follow_traffic(
-                source, self._store, self._traffic, since, utc_now, self._stopped, to_end=True
-            )
+            self._follow(source, to_end=True)
         finally:
             source.close()
 
@@ -220,9 +217,9 @@ class Daemon:
                 self._stopping.wait(_RETRY_TRAFFIC_S[-1])
         source.close()
 
-    def _follow(self, source: Source) -> None:
+    def _follow(self, source: Source, *, to_end: bool = False) -> None:
         since = utc_now() - self._config.forecast.lookback
-        jobs.follow_traffic(source, self._store, self._traffic, since, utc_now, self._stopped)
+        jobs.follow_traffic(source, self._store, self._traffic, since, utc_now, self._stopped, to_end=to_end)
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""

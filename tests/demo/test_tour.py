@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-_RISKMON = [sys.executable, "-c", "from riskmon.cli import main; main()"]
+_RISKMON = [sys.executable, "-m", "riskmon"]
 
 
 class Visit:

@@ -57,7 +57,7 @@ def test_another_argument_is_refused():
 
 def test_check_config_accepts_the_file():
     done = subprocess.run(
-        [sys.executable, "-c", "from riskmon.cli import main; main()", "check-config", str(FILE)],
+        [sys.executable, "-m", "riskmon", "check-config", str(FILE)],
         capture_output=True,
         text=True,
         check=False,
