@@ -1,6 +1,6 @@
 """From a file to a checked `Config`: reading, explaining what is wrong, anchoring relative paths.
 
-The sections themselves are in `config.py`.
+The sections themselves are in `riskmon.config`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
-from riskmon.config import CheckpointExpert, Config, ExpertConfig, JudgeConfig, LoraExpert
+from riskmon.config import (
+    CascadeJudge,
+    CheckpointExpert,
+    Config,
+    ExpertConfig,
+    HarmConfig,
+    HfClassifierJudge,
+    HfGenerativeJudge,
+    JudgeConfig,
+    LoraExpert,
+    RubricJudge,
+    SteeringExpert,
+)
 from riskmon.errors import ConfigError
 
 
@@ -66,7 +78,7 @@ def _explain(exc: ValidationError) -> str:
     faults = []
     for error in exc.errors(include_url=False, include_input=False):
         loc = error["loc"]
-        where = ".".join(str(part) for part in loc if part not in _TAGS) or "top level"
+        where = ".".join(str(part) for i, part in enumerate(loc) if not _is_tag(loc, i)) or "top level"
         if error["type"] == "extra_forbidden":
             known = sorted(_fields_at(loc[:-1]))
             near = difflib.get_close_matches(str(loc[-1]), known, n=1)
@@ -89,13 +101,19 @@ def _kinds(union: Any) -> dict[str, type[BaseModel]]:
 _TAGS = _kinds(ExpertConfig) | _kinds(JudgeConfig)
 
 
+def _is_tag(loc: tuple[int | str, ...], place: int) -> bool:
+    """Whether a part is such a kind, and not a key of the same name: it follows an index, or the key of a judge."""
+    before = loc[place - 1] if place else None
+    return loc[place] in _TAGS and (isinstance(before, int) or before in {"judge", "first", "second"})
+
+
 def _fields_at(loc: tuple[int | str, ...]) -> set[str]:
     """Names of the keys allowed at a place of the configuration."""
     models: list[type[BaseModel]] = [Config]
-    for part in loc:
+    for place, part in enumerate(loc):
         if isinstance(part, int):
             continue
-        if part in _TAGS:
+        if _is_tag(loc, place):
             models = [_TAGS[part]]
         else:
             models = [
@@ -121,17 +139,30 @@ def _anchor(config: Config, base: Path) -> Config:
     def local(text: str) -> str:
         return str(base / text) if (base / text).exists() else text
 
-    experts = tuple(
-        expert.model_copy(update={"path": base / expert.path})
-        if isinstance(expert, LoraExpert)
-        else expert.model_copy(update={"path": local(expert.path)})
-        if isinstance(expert, CheckpointExpert)
-        else expert
-        for expert in config.experts
-    )
+    def expert_at(expert: ExpertConfig) -> ExpertConfig:
+        if isinstance(expert, LoraExpert | SteeringExpert):
+            return expert.model_copy(update={"path": base / expert.path})
+        if isinstance(expert, CheckpointExpert):
+            return expert.model_copy(update={"path": local(expert.path)})
+        return expert
+
+    def judge_at(judge: JudgeConfig) -> JudgeConfig:
+        if isinstance(judge, CascadeJudge):
+            return judge.model_copy(update={"first": judge_at(judge.first), "second": judge_at(judge.second)})
+        if isinstance(judge, HfClassifierJudge | HfGenerativeJudge | RubricJudge) and judge.model is not None:
+            return judge.model_copy(update={"model": local(judge.model)})
+        return judge
+
+    def harm_at(harm: HarmConfig) -> HarmConfig:
+        calibration = None if harm.calibration is None else base / harm.calibration
+        return harm.model_copy(update={"judge": judge_at(harm.judge), "calibration": calibration})
+
     update: dict[str, Any] = {
         "model": config.model.model_copy(update={"target": local(config.model.target)}),
-        "experts": experts,
+        "experts": tuple(expert_at(expert) for expert in config.experts),
+        "harms": tuple(harm_at(harm) for harm in config.harms),
+        "judge": None if config.judge is None else judge_at(config.judge),
+        "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }
     if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):
         update["store"] = config.store.model_copy(

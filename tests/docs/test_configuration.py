@@ -156,11 +156,17 @@ def file_sections() -> dict[type[BaseModel], list[dict[str, Any]]]:
 def alternatives(text: str) -> Iterator[str]:
     block: list[str] = []
     for line in [*text.splitlines(), ""]:
-        if match := ALTERNATIVE.fullmatch(line):
-            block.append(match[1])
-        elif block:
+        match = ALTERNATIVE.fullmatch(line)
+        # A line as far out as a block's first one begins the next alternative.
+        if block and (match is None or _indent(match[1]) <= _indent(block[0])):
             yield textwrap.dedent("\n".join(block))
             block = []
+        if match is not None:
+            block.append(match[1])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def mappings_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -184,6 +190,8 @@ def same(written: object, default: object) -> bool:
         return TypeAdapter(Duration).validate_python(written) == default
     if isinstance(default, SecretStr):
         return written == default.get_secret_value()
+    if isinstance(default, Path):
+        return written == str(default)
     if isinstance(default, BaseModel):
         return isinstance(written, dict)
     if isinstance(default, tuple):

@@ -1,0 +1,75 @@
+"""Every setting of riskmon, once: name, default, unit, meaning.
+
+A YAML file is read, `RISKMON_*` environment variables override it (`RISKMON_PUBLISH__LISTEN=0.0.0.0:9108`), the
+result is checked and frozen. Unknown keys are refused with the nearest known one. Relative paths are taken from the
+folder of the file. docs/configuration.md and the command line read their texts from here.
+"""
+
+from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.estimate import EstimateConfig
+from riskmon.config.experts import (
+    CheckpointExpert,
+    ExpertConfig,
+    LoraExpert,
+    PrefixExpert,
+    SteeringExpert,
+    SystemPromptExpert,
+    TemperatureExpert,
+)
+from riskmon.config.harms import HarmConfig
+from riskmon.config.judges import (
+    CascadeJudge,
+    HfClassifierJudge,
+    HfGenerativeJudge,
+    JudgeConfig,
+    OpenAIJudge,
+    RegexJudge,
+    RubricJudge,
+    SimpleJudge,
+    ToxicityJudge,
+)
+from riskmon.config.model import ModelConfig, SamplerConfig
+from riskmon.config.root import Config
+from riskmon.config.services import ForecastConfig, LoggingConfig, PublishConfig, StoreConfig
+from riskmon.config.traffic import FieldsConfig, KafkaConfig, KafkaSecurity, TrafficConfig, stratum_label
+from riskmon.config.values import Cron, Duration, FieldPath, Listen, Name, Section
+
+__all__ = [
+    "CalibrateConfig",
+    "CascadeJudge",
+    "CheckpointExpert",
+    "Config",
+    "Cron",
+    "Duration",
+    "EstimateConfig",
+    "ExpertConfig",
+    "FieldPath",
+    "FieldsConfig",
+    "ForecastConfig",
+    "HarmConfig",
+    "HfClassifierJudge",
+    "HfGenerativeJudge",
+    "JudgeConfig",
+    "KafkaConfig",
+    "KafkaSecurity",
+    "Listen",
+    "LoggingConfig",
+    "LoraExpert",
+    "ModelConfig",
+    "Name",
+    "OpenAIJudge",
+    "PrefixExpert",
+    "PublishConfig",
+    "RegexJudge",
+    "RubricJudge",
+    "SamplerConfig",
+    "Section",
+    "SimpleJudge",
+    "SteeringExpert",
+    "StoreConfig",
+    "SystemPromptExpert",
+    "TemperatureExpert",
+    "ToxicityJudge",
+    "TrafficConfig",
+    "stratum_label",
+]

@@ -1,0 +1,81 @@
+"""How much is drawn, from where, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field, model_validator
+
+from riskmon.config.values import Cron, Duration, Section
+
+
+class EstimateConfig(Section):
+    """How much is drawn, from where, and when."""
+
+    samples_per_prompt: int = Field(500, ge=4, description="draws per prompt, over all proposals")
+    defensive_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="share drawn from the target itself; it bounds every weight by its inverse",
+    )
+    pilot_share: float = Field(
+        0.2,
+        ge=0,
+        le=0.5,
+        description="share of a prompt's draws made first, to choose its proposals; they count in the guaranteed bound "
+        "and not in p, so that p stays unbiased",
+    )
+    adapt: bool = Field(
+        True,
+        description="whether proposals and shares are chosen from earlier hits; false keeps the first plan",
+    )
+    windows: tuple[tuple[int, int | None], ...] = Field(
+        ((0, 4), (0, 16), (0, None)),
+        min_length=1,
+        description="token windows [from, to) of the first plan, in which an expert speaks; outside the target does; "
+        "null is the end",
+    )
+    device_budget: Duration = Field(timedelta(minutes=30), description="device time of one cycle")
+    refine_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of the device budget kept for further draws where they help the forecast most",
+    )
+    refine_limit: int = Field(
+        4, ge=1, description="most draws of one prompt, as a multiple of samples_per_prompt"
+    )
+    early_stop: float = Field(
+        0.001,
+        ge=0,
+        lt=1,
+        description="a prompt that adds less than this share to the forecast's variance gets no further draws",
+    )
+    hits_kept: int = Field(
+        500,
+        ge=0,
+        description="harmful draws kept per stratum and harm, the newest, to choose proposals from",
+    )
+    deadline: Duration = Field(
+        timedelta(hours=1), description="wall time of one cycle; beyond it the device worker is killed"
+    )
+    schedule: Cron = Field("0 */4 * * *", description="crontab of the estimate cycle, UTC")
+    seed: int = Field(0, ge=0, description="root of every prompt's random stream")
+    truncated_share: float = Field(
+        0.5, gt=0, le=1, description="share of draws cut at the token cap above which TRUNCATED is raised"
+    )
+    path_tolerance: float = Field(
+        0.05,
+        gt=0,
+        description="largest log-prob difference between decoding and rescoring before PATH_MISMATCH",
+    )
+
+    @model_validator(mode="after")
+    def _values_fit_together(self) -> EstimateConfig:
+        if self.deadline < self.device_budget:
+            raise ValueError("deadline must not be shorter than device_budget")
+        for start, stop in self.windows:
+            if start < 0 or (stop is not None and stop <= start):
+                raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")
+        return self

@@ -1,0 +1,41 @@
+"""The deployed model and its sampler."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from riskmon.config.values import Section
+
+
+class SamplerConfig(Section):
+    """The deployed sampler; the estimate is about this sampler and no other."""
+
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of the deployment")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus mass; 1 keeps all")
+    top_k: int = Field(0, ge=0, description="tokens kept by rank; 0 keeps all")
+    min_p: float = Field(
+        0.0, ge=0, lt=1, description="smallest probability kept, relative to the best; 0 keeps all"
+    )
+
+
+class ModelConfig(Section):
+    """The deployed model, as it is deployed."""
+
+    target: str = Field(description="folder or hub id of the deployed model")
+    revision: str | None = Field(None, description="commit of the hub id; pin it in production")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="type of the weights"
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where there is one"
+    )
+    max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
+    batch_rows: int = Field(
+        0, ge=0, description="rows decoded at once; 0 decodes all draws of a prompt together"
+    )
+    sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
+    chat_template: Literal["auto", "none"] = Field(
+        "auto", description="auto uses the tokenizer's template; none takes the prompt text as it stands"
+    )

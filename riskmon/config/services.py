@@ -1,0 +1,48 @@
+"""Forecast, page, store and logs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from riskmon.config.values import Cron, Duration, Listen, Section
+
+
+class ForecastConfig(Section):
+    """From prompts to a day."""
+
+    schedule: Cron = Field("*/5 * * * *", description="crontab of the forecast, UTC")
+    lookback: Duration = Field(timedelta(hours=24), description="traffic and estimates of this span count")
+    draws: int = Field(4000, ge=200, description="Monte Carlo draws behind the interval")
+
+
+class PublishConfig(Section):
+    """Where the metrics and the page are served."""
+
+    listen: Listen = Field(
+        "127.0.0.1:9108", description="host:port of the HTTP server; port 0 takes a free one"
+    )
+
+
+class StoreConfig(Section):
+    """The database."""
+
+    url: str = Field(
+        "sqlite:///riskmon.db", description="SQLAlchemy URL: SQLite or PostgreSQL (postgresql+psycopg://)"
+    )
+    retention: Duration = Field(
+        timedelta(days=7), description="prompts, estimates and counts older than this are purged"
+    )
+
+
+class LoggingConfig(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level written"
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="console for people, json for collectors"
+    )

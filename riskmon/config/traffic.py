@@ -1,0 +1,112 @@
+"""Where prompts come from, how they are counted and sampled."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from riskmon.config.values import Duration, FieldPath, Section
+
+# `harm` is the metrics' own; Prometheus sets or reads the others itself.
+_RESERVED_LABELS = frozenset({"harm", "instance", "job", "le", "quantile"})
+
+
+class KafkaSecurity(Section):
+    """How the broker is reached."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="security protocol of the listener"
+    )
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism, with a SASL protocol"
+    )
+    username: str | None = Field(None, description="SASL user")
+    password: SecretStr | None = Field(None, description="SASL password; better given by the environment")
+    ca_file: Path | None = Field(None, description="certificate authority, PEM")
+    cert_file: Path | None = Field(None, description="client certificate, PEM")
+    key_file: Path | None = Field(None, description="client key, PEM")
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> KafkaSecurity:
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+            raise ValueError(f"protocol {self.protocol} needs mechanism, username and password")
+        return self
+
+
+class KafkaConfig(Section):
+    """The topic that carries production prompts."""
+
+    bootstrap_servers: tuple[str, ...] = Field(min_length=1, description="host:port of one or more brokers")
+    topic: str = Field(min_length=1, description="topic of production prompts")
+    group_id: str = Field(
+        "riskmon", min_length=1, description="group under which offsets are shown to lag tools"
+    )
+    start: Literal["earliest", "latest"] = Field(
+        "latest", description="where a partition without a stored offset begins"
+    )
+    security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
+
+
+class FieldsConfig(Section):
+    """JMESPath of each fact in a message."""
+
+    id: FieldPath = Field("id", description="unique id of the request")
+    prompt: FieldPath = Field("prompt", description="plain prompt text")
+    messages: FieldPath = Field("messages", description="chat messages, each with role and content")
+    timestamp: FieldPath = Field(
+        "timestamp", description="RFC 3339, or epoch in s or ms; absent, the broker's time counts"
+    )
+    response: FieldPath = Field(
+        "response", description="the deployed model's answer, where the stream carries it"
+    )
+
+
+class TrafficConfig(Section):
+    """Where prompts come from, how they are counted and sampled."""
+
+    kafka: KafkaConfig | None = Field(None, description="read from Kafka")
+    jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
+    fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
+    strata: tuple[FieldPath, ...] = Field(
+        (),
+        max_length=4,
+        description="JMESPath of the labels that split the traffic; the last name is the label",
+    )
+    max_strata: int = Field(
+        50, ge=1, le=1000, description="strata kept apart; traffic beyond goes to `other`"
+    )
+    window: Duration = Field(timedelta(hours=1), description="length of a counting window")
+    sample_per_window: int = Field(200, ge=1, description="prompts kept per window and stratum")
+    sample_key: SecretStr = Field(
+        SecretStr("riskmon"),
+        description="key of the sampling hash; secret, so that no sender can dodge the sample",
+    )
+    flush_interval: Duration = Field(timedelta(seconds=1), description="longest time counts stay in memory")
+    max_message_bytes: int = Field(
+        1_000_000, ge=1, description="larger messages are rejected, counted as oversized"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TrafficConfig:
+        if (self.kafka is None) == (self.jsonl is None):
+            raise ValueError("give exactly one of kafka and jsonl")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> TrafficConfig:
+        labels = [stratum_label(path) for path in self.strata]
+        if len(set(labels)) != len(labels) or _RESERVED_LABELS.intersection(labels):
+            raise ValueError(
+                f"strata give the labels {labels}: each must be unique, and none of {sorted(_RESERVED_LABELS)}"
+            )
+        return self
+
+
+def stratum_label(path: str) -> str:
+    """Label name of a stratum path: its last part, made fit for Prometheus (`attributes.route` -> `route`)."""
+    last = re.sub(r"[^a-zA-Z0-9_]", "_", path.rsplit(".", 1)[-1].strip('"')).strip("_")
+    return last if last and not last[0].isdigit() else f"label_{last}"
