@@ -1,0 +1,59 @@
+"""The frozen nouns that stages hand to one another.
+
+Traffic makes an `IntakeBatch` of counted and sampled prompts; estimate turns a `Prompt` into `Draws`, `Verdicts`
+and one `Estimate` per harm; forecast turns `WeightedEstimate`s and volume into `Forecast`s; publish shows a
+`Snapshot`. Stages import this module and nothing of one another.
+
+Times are aware UTC datetimes. Arrays are never written to after construction. Text of prompts and completions is
+held here and nowhere else, and every `repr` leaves it out.
+"""
+
+from riskmon.records.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from riskmon.records.coverage import CoverageCount
+from riskmon.records.cycles import CycleSummary, HarmHealth
+from riskmon.records.estimates import Draws, Estimate, Flag, PromptResult, Verdicts
+from riskmon.records.forecasts import Forecast, WeightedEstimate
+from riskmon.records.judging import JudgeError
+from riskmon.records.plans import Hit, Plan, PlanMember
+from riskmon.records.snapshot import Counters, Snapshot
+from riskmon.records.traffic import (
+    IntakeBatch,
+    Message,
+    Position,
+    Prompt,
+    SampledPrompt,
+    Stratum,
+    TrafficStatus,
+    VolumeWindow,
+)
+
+__all__ = [
+    "BoolArray",
+    "Counters",
+    "CoverageCount",
+    "CycleSummary",
+    "Draws",
+    "Estimate",
+    "Flag",
+    "Float32Array",
+    "FloatArray",
+    "Forecast",
+    "HarmHealth",
+    "Hit",
+    "IntArray",
+    "IntakeBatch",
+    "JudgeError",
+    "Message",
+    "Plan",
+    "PlanMember",
+    "Position",
+    "Prompt",
+    "PromptResult",
+    "SampledPrompt",
+    "Snapshot",
+    "Stratum",
+    "TrafficStatus",
+    "Verdicts",
+    "VolumeWindow",
+    "WeightedEstimate",
+]

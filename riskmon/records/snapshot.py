@@ -1,0 +1,46 @@
+"""What publish shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from riskmon.records.coverage import CoverageCount
+from riskmon.records.cycles import CycleSummary
+from riskmon.records.forecasts import Forecast
+from riskmon.records.traffic import TrafficStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Totals since the store was made; they survive restarts."""
+
+    consumed: int = 0
+    sampled: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    estimated_prompts: int = 0
+    estimate_failures: Mapping[str, int] = field(default_factory=dict)
+    estimate_tokens: int = 0
+    estimate_device_seconds: float = 0.0
+    observed: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # harm -> (outputs, harmful outputs)
+    job_failures: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that publish shows at one moment; read from the store, so a restart changes nothing.
+
+    `coverage` holds one count per harm, over all prompts, strata and days in the store.
+    """
+
+    taken_at: datetime
+    forecasts: tuple[Forecast, ...] = ()
+    counters: Counters = Counters()
+    last_cycle: CycleSummary | None = None
+    last_success: CycleSummary | None = None
+    forecast_at: datetime | None = None
+    traffic: TrafficStatus | None = None
+    coverage: tuple[CoverageCount, ...] = ()

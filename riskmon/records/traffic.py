@@ -1,0 +1,143 @@
+"""Prompts, and the traffic they are sampled from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stratum:
+    """A cell of the traffic: label names and values, in the configured order.
+
+    `Stratum()` is the single stratum of unstratified traffic.
+    """
+
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, str]:
+        """Labels as a plain mapping."""
+        return dict(self.labels)
+
+    def key(self) -> str:
+        """Canonical JSON text, used as the stratum's identity in the store."""
+        return json.dumps(self.labels, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_key(cls, key: str) -> Stratum:
+        """Inverse of `key`."""
+        return cls(tuple((name, value) for name, value in json.loads(key)))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.labels) or "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn; its text stays out of `repr`."""
+
+    role: str
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a message stands in its source: topic (or file), partition, offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Prompt:
+    """One production prompt.
+
+    Attributes:
+        id: the producer's id, or the position when it sent none.
+        content: plain text, or chat messages.
+        stratum: the cell it is counted in.
+        position: where it was read; None for prompts from a file of `riskmon estimate`.
+        response: what the deployed model answered, where the stream carries it.
+    """
+
+    id: str
+    content: str | tuple[Message, ...]
+    stratum: Stratum = Stratum()
+    position: Position | None = None
+    response: str | None = None
+
+    @property
+    def stream_key(self) -> str:
+        """Names the prompt's random stream: unique even where a producer repeats an id."""
+        return self.id if self.position is None else f"{self.id}@{self.position}"
+
+    def __repr__(self) -> str:
+        shape = (
+            f"chars={len(self.content)}" if isinstance(self.content, str) else f"messages={len(self.content)}"
+        )
+        return f"Prompt(id={self.id!r}, {shape}, stratum={self.stratum})"
+
+
+@dataclass(frozen=True, slots=True)
+class SampledPrompt:
+    """A prompt kept by the sampler.
+
+    Attributes:
+        prompt: the prompt; its `position` is set.
+        window_start: start of the counting window it fell into.
+        priority: keyed hash of the position, uniform in (0, 1); the smallest of a cell are kept.
+    """
+
+    prompt: Prompt
+    window_start: datetime
+    priority: float
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeWindow:
+    """Requests of one stratum counted in one window: exact, not sampled."""
+
+    start: datetime
+    stratum: Stratum
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeBatch:
+    """What one flush of the intake adds to the store, all of it in one transaction.
+
+    Attributes:
+        consumed: messages read, rejected ones included.
+        requests: counted requests per (window start, stratum).
+        sample: candidates for the bottom-k of their cell.
+        rejected: undecodable messages per reason.
+        next_offsets: per (topic, partition), the offset to resume from.
+    """
+
+    consumed: int = 0
+    requests: Mapping[tuple[datetime, Stratum], int] = field(default_factory=dict)
+    sample: Sequence[SampledPrompt] = ()
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficStatus:
+    """Health of the source as the intake last saw it.
+
+    Attributes:
+        up: whether the source answered.
+        lag_messages: unread messages over all partitions; None while unknown.
+        detail: one sentence for people when `up` is False.
+    """
+
+    up: bool
+    lag_messages: int | None
+    at: datetime
+    detail: str = ""
