@@ -33,7 +33,7 @@ def configure(config: LoggingConfig) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
-    for chatty in ("alembic", "uvicorn.access", "transformers"):
+    for chatty in ("alembic", "httpcore", "httpx", "transformers", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # What these log is raised or reported to us as well, and then logged once, in our words. The Kafka client would
     # write many lines a second while a broker is away.

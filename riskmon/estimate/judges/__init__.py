@@ -1,32 +1,47 @@
 """Judges: how harmful an answer is, as a score in [0, 1].
 
 One file per kind, registered in `BUILDERS`. A judge sees the prompt and the outputs and nothing else: no weights, no
-log-probs. An answer without a readable verdict gets NaN, never 0.
+log-probs. An answer without a readable verdict gets NaN, never 0. What a kind needs (a model, a client) is imported
+when a judge of that kind is built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-from riskmon.config import JudgeConfig
+from riskmon.config import CascadeJudge, JudgeConfig
+from riskmon.estimate.judges.base import Judge
+from riskmon.estimate.judges.cascade import build_cascade
+from riskmon.estimate.judges.presets import preset_names
 from riskmon.estimate.judges.regex import build_regex
 from riskmon.estimate.judges.toxicity import build_toxicity
-from riskmon.records import Prompt, Verdicts
 
 
-class Judge(Protocol):
-    """Scores outputs of one prompt."""
+def _on_use(module: str, name: str) -> Callable[[Any], Judge]:
+    """A builder whose module is imported when it is called."""
 
-    @property
-    def id(self) -> str:
-        """Kind and version, enough to tell two judges apart; part of every build_info."""
+    def build(config: Any) -> Judge:
+        judge: Judge = getattr(import_module(f"{__name__}.{module}"), name)(config)
+        return judge
 
-    def judge(self, prompt: Prompt, outputs: Sequence[str]) -> Verdicts:
-        """One score per output."""
+    return build
 
 
-BUILDERS: dict[str, Callable[[Any], Judge]] = {"regex": build_regex, "toxicity": build_toxicity}
+def _cascade(config: CascadeJudge) -> Judge:
+    return build_cascade(config, build_judge)
+
+
+BUILDERS: dict[str, Callable[[Any], Judge]] = {
+    "regex": build_regex,
+    "toxicity": build_toxicity,
+    "hf-classifier": _on_use("hf_classifier", "build_hf_classifier"),
+    "hf-generative": _on_use("hf_generative", "build_hf_generative"),
+    "rubric": _on_use("rubric", "build_rubric"),
+    "openai": _on_use("openai", "build_openai"),
+    "cascade": _cascade,
+}
 
 
 def build_judge(config: JudgeConfig) -> Judge:
@@ -38,4 +53,4 @@ def build_judge(config: JudgeConfig) -> Judge:
     return BUILDERS[config.kind](config)
 
 
-__all__ = ["BUILDERS", "Judge", "build_judge"]
+__all__ = ["BUILDERS", "Judge", "build_judge", "preset_names"]

@@ -1,0 +1,164 @@
+"""Asking an OpenAI-compatible endpoint: one question at a time, tried again where that may help.
+
+A request that times out, finds no connection or is answered with 408, 429 or 5xx is tried again after a wait that
+doubles and is scattered, or after what `Retry-After` says. A request that is refused for what it holds (400, 413, 422:
+too long, or stopped by a content filter) has no answer and is not repeated. Any other refusal concerns all requests and
+is an error. The texts of requests and answers go into no message: endpoints echo what they are asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+
+import httpx
+
+from riskmon.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+_LONGEST_HEEDED_S = 120.0  # an endpoint that asks for more is given up for this answer
+_PASSING = frozenset({408, 429})
+_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+
+
+class ChatEndpoint:
+    """A chat model behind `{url}/chat/completions`; safe to use from several threads.
+
+    Args:
+        url: base URL with its version.
+        model: name of the model there.
+        api_key: sent as a bearer token, and kept nowhere else; None sends none.
+        timeout_s: longest wait for a connection, and for each piece of an answer.
+        retries: further tries of one question.
+        concurrency: connections kept open.
+        sleep: how it waits.
+
+    Raises:
+        ModelUnavailable: url or api_key cannot be sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        api_key: str | None,
+        *,
+        timeout_s: float,
+        retries: int,
+        concurrency: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._model = model
+        self._retries = retries
+        self._sleep = sleep
+        self._answered = False
+        self._refused_with: int | None = None
+        self._url = _completions(url)
+        self._client = httpx.Client(
+            headers=_authorization(api_key),
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
+
+    def ask(self, messages: Sequence[dict[str, str]]) -> str | None:
+        """The model's answer; None where there is none after all tries.
+
+        Raises:
+            ModelUnavailable: the endpoint refuses all requests, as the status says.
+        """
+        body = {"model": self._model, "messages": list(messages), "temperature": 0}
+        for tries in range(self._retries + 1):
+            wait_s: float | None = None
+            try:
+                response = self._client.post(self._url, json=body)
+            except httpx.RequestError as exc:
+                fault = type(exc).__name__
+            else:
+                if response.is_success:
+                    self._answered = True
+                    return _content(response)
+                status = response.status_code
+                if status in _ABOUT_THE_REQUEST:
+                    self._refused_with = status
+                    return None
+                if status < 500 and status not in _PASSING:
+                    self._refuse(status)
+                fault, wait_s = f"status {status}", _retry_after_s(response)
+            log.debug("the judge's endpoint failed (%s), try %d of %d", fault, tries + 1, self._retries + 1)
+            if wait_s is not None and wait_s > _LONGEST_HEEDED_S:
+                return None
+            if tries < self._retries:
+                self._sleep(_backoff_s(tries) if wait_s is None else wait_s)
+        return None
+
+    def require_use(self) -> None:
+        """Make sure that refusals were about single requests.
+
+        Raises:
+            ModelUnavailable: the endpoint has refused requests and never answered one.
+        """
+        if self._refused_with is not None and not self._answered:
+            self._refuse(self._refused_with)
+
+    def _refuse(self, status: int) -> NoReturn:
+        raise ModelUnavailable(
+            f"judge 'openai': the endpoint at {self._url.host} refuses requests for model {self._model!r} with status "
+            f"{status}; check url, model and api_key"
+        )
+
+
+def _completions(url: str) -> httpx.URL:
+    try:
+        whole = httpx.URL(f"{url.rstrip('/')}/chat/completions")
+    except httpx.InvalidURL:
+        whole = httpx.URL()
+    if not whole.host:
+        raise ModelUnavailable("judge 'openai': url cannot be read; give one like https://host/v1")
+    return whole
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        return {}
+    key = api_key.strip()  # keys read from files end with a newline
+    if not (key.isascii() and key.isprintable() and key):
+        raise ModelUnavailable(
+            "judge 'openai': api_key is empty or holds characters that no header can carry"
+        )
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _content(response: httpx.Response) -> str | None:
+    """The text of the first choice; None where the answer has another shape."""
+    try:
+        content = response.json()["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return content if isinstance(content, str) else None
+
+
+def _backoff_s(tries: int) -> float:
+    """Seconds to wait after a number of earlier tries, scattered so that requests do not come back all at once."""
+    return min(_FIRST_WAIT_S * 2.0**tries, _LONGEST_WAIT_S) * random.uniform(0.5, 1.5)
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    """Seconds the endpoint asks to wait, given as a number or as a date; None where it does not say."""
+    value = response.headers.get("retry-after")
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
