@@ -61,14 +61,6 @@ def extend(module: nn.Module, cache: DynamicCache, tokens: Tensor, position: int
     return logits
 
 
-def join_caches(cache: DynamicCache, other: DynamicCache) -> None:
-    """Put the rows of `other` behind those of `cache`, in place; both hold equally many tokens."""
-    pairs: Any = zip(cache.layers, other.layers, strict=True)
-    for layer, more in pairs:
-        layer.keys = torch.cat([layer.keys, more.keys])
-        layer.values = torch.cat([layer.values, more.values])
-
-
 def _base_config(module: nn.Module) -> Any:
     """The network's own configuration, also where an adapter wraps it."""
     get_base = getattr(module, "get_base_model", None)

@@ -1,7 +1,8 @@
 """Experts: ways of producing next-token log-probabilities over the target's vocabulary.
 
 Expert 0 is always the target itself. The others are unsafe variants of it, one file per kind, registered in
-`BUILDERS`; an expert is a context (token ids the answer is conditioned on) and weights (a network in force).
+`BUILDERS`; an expert is a context (token ids the answer is conditioned on), a network in force, and what is done to its
+logits. An expert that only changes the target's logits is `derived`: it costs no forward pass.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from riskmon.config import ExpertConfig, ModelConfig
 from riskmon.estimate.experts.base import Expert, TargetWeights
 from riskmon.estimate.experts.checkpoint import build_checkpoint
 from riskmon.estimate.experts.lora import build_lora
+from riskmon.estimate.experts.prefix import build_prefix
+from riskmon.estimate.experts.steering import build_steering
 from riskmon.estimate.experts.system_prompt import build_system_prompt
 from riskmon.estimate.experts.target import TargetExpert
+from riskmon.estimate.experts.temperature import build_temperature
 from riskmon.estimate.model import LanguageModel
 
 Builder = Callable[[Any, TargetWeights, ModelConfig], Expert]
@@ -23,6 +27,9 @@ BUILDERS: dict[str, Builder] = {
     "lora": build_lora,
     "checkpoint": build_checkpoint,
     "system_prompt": build_system_prompt,
+    "prefix": build_prefix,
+    "steering": build_steering,
+    "temperature": build_temperature,
 }
 
 
@@ -32,8 +39,8 @@ def build_experts(
     """The target as expert 0, then every configured expert.
 
     Raises:
-        ModelUnavailable: an adapter or checkpoint does not load.
-        ExpertUnusable: an expert has another vocabulary.
+        ModelUnavailable: an adapter, checkpoint or direction does not load.
+        ExpertUnusable: an expert does not fit the target: another vocabulary, other shapes, a text without tokens.
     """
     weights = TargetWeights(target)
     return (TargetExpert(weights), *(BUILDERS[config.kind](config, weights, model) for config in configs))

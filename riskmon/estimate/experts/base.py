@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from riskmon.errors import ExpertUnusable, ModelUnavailable
 from riskmon.estimate.model import LanguageModel
@@ -21,6 +21,13 @@ class Expert(Protocol):
     def name(self) -> str:
         """Short name, unique among the experts."""
 
+    @property
+    def derived(self) -> bool:
+        """Whether its logits follow from the target's by `adjust` alone, so that it costs no forward pass.
+
+        `context` and `active` are then the target's.
+        """
+
     def context(self, prompt: Prompt) -> list[int]:
         """Token ids the answer is conditioned on.
 
@@ -30,6 +37,27 @@ class Expert(Protocol):
 
     def active(self) -> AbstractContextManager[nn.Module]:
         """The network with this expert's weights in force, for the length of a `with` block."""
+
+    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """This expert's logits of the next token, from its network's.
+
+        Args:
+            logits: [n, V], of the network in its context; the caller's array stays untouched.
+            tokens: [n, s] int64, the answer so far.
+
+        Returns:
+            [n, V].
+        """
+
+
+class NetworkExpert:
+    """What experts have in common whose network gives their logits as they are."""
+
+    derived = False
+
+    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        """The network's own logits."""
+        return logits
 
 
 class TargetWeights:

@@ -10,12 +10,12 @@ from transformers import AutoTokenizer
 
 from riskmon.config import CheckpointExpert, ModelConfig
 from riskmon.errors import ExpertUnusable
-from riskmon.estimate.experts.base import TargetWeights
+from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
 from riskmon.estimate.model import LanguageModel, load_module
 from riskmon.records import Prompt
 
 
-class Checkpoint:
+class Checkpoint(NetworkExpert):
     """Weights of their own under the target's rendering of the prompt."""
 
     def __init__(self, name: str, module: nn.Module, target: LanguageModel) -> None:

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from riskmon.config import LoraExpert, ModelConfig
-from riskmon.estimate.experts.base import TargetWeights
+from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
 from riskmon.records import Prompt
 
 
-class Lora:
+class Lora(NetworkExpert):
     """The target with one adapter in force, under the prompt's own context."""
 
     def __init__(self, name: str, weights: TargetWeights) -> None:

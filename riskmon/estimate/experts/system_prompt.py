@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from riskmon.config import ModelConfig, SystemPromptExpert
-from riskmon.estimate.experts.base import TargetWeights
+from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
 from riskmon.records import Prompt
 
 
-class SystemPrompt:
+class SystemPrompt(NetworkExpert):
     """The target told to be someone else; the text is part of the context and is never scored."""
 
     def __init__(self, name: str, text: str, weights: TargetWeights) -> None:

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 
 from torch import nn
 
-from riskmon.estimate.experts.base import TargetWeights
+from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
 from riskmon.records import Prompt
 
 
-class TargetExpert:
+class TargetExpert(NetworkExpert):
     """The target's weights under the prompt's own context."""
 
     name = "target"
