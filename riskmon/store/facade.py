@@ -18,7 +18,9 @@ from riskmon.records import (
     Counters,
     CycleSummary,
     Forecast,
+    Hit,
     IntakeBatch,
+    Plan,
     PromptResult,
     SampledPrompt,
     Snapshot,
@@ -27,13 +29,17 @@ from riskmon.records import (
     VolumeWindow,
     WeightedEstimate,
 )
+from riskmon.records.coverage import CoverageCount
 from riskmon.store import (
     counts,
+    coverage,
     cycles,
     forecasts,
+    hits,
     intake,
     offsets,
     pending,
+    plans,
     results,
     snapshot,
     status,
@@ -154,14 +160,49 @@ class Store:
             return cycles.begin(connection, now)
 
     def write_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
-        """Records estimates or failure, observed verdicts and cost of one prompt; once per position.
+        """Records estimates and hits or failure, observed verdicts and cost of one prompt; once per position.
 
         Raises:
             StoreUnavailable: as every method, and where there is no such cycle.
-            ValueError: the prompt has no position.
+            ValueError: the prompt has no position, or a hit is malformed.
         """
         with self._database.write() as connection:
             results.write(connection, cycle_id, result, now)
+
+    def refine_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
+        """Replaces the estimates of a position by those from more draws, adds hits and the cost that came on top.
+
+        Draws and cost of `result` include those of the first one. Without more draws than before nothing changes.
+
+        Raises:
+            StoreUnavailable: as every method, and where there is no such cycle.
+            ValueError: as `write_result`, or the cost is less than what is counted already.
+        """
+        with self._database.write() as connection:
+            results.refine(connection, cycle_id, result, now)
+
+    def hits(self, since: datetime, limit_per_stratum: int) -> list[Hit]:
+        """Kept hits of windows that start at `since` or later; per stratum and harm at most so many, newest first.
+
+        Where the limit bites, uncovered hits are given before covered ones.
+        """
+        with self._database.read() as connection:
+            return hits.read(connection, since, limit_per_stratum)
+
+    def trim_hits(self, keep: int) -> int:
+        """Keeps the newest `keep` hits per stratum and harm, uncovered before covered; gives how many went."""
+        with self._database.write() as connection:
+            return hits.trim(connection, keep)
+
+    def write_plans(self, made: Sequence[Plan]) -> None:
+        """Stores plans, replacing those made at the same moment; the newest moment's are in force."""
+        with self._database.write() as connection:
+            plans.write(connection, made)
+
+    def plans(self) -> list[Plan]:
+        """All plans made at the newest moment, as written."""
+        with self._database.read() as connection:
+            return plans.latest(connection)
 
     def finish_cycle(self, cycle_id: int, summary: CycleSummary) -> None:
         """Closes an estimate cycle.
@@ -188,6 +229,11 @@ class Store:
         """Estimates of windows that start at `since` or later, each with the requests it stands for."""
         with self._database.read() as connection:
             return weighted.read(connection, since)
+
+    def coverage(self, since: datetime) -> list[CoverageCount]:
+        """The coverage audit of windows that start at `since` or later: per harm its strata, then all together."""
+        with self._database.read() as connection:
+            return coverage.read(connection, since)
 
     def volume(self, since: datetime) -> list[VolumeWindow]:
         """Exact counts of windows that start at `since` or later, in order of time."""
@@ -222,9 +268,9 @@ class Store:
             return snapshot.read(connection, now)
 
     def purge(self, before: datetime) -> int:
-        """Forgets windows, prompts, estimates, forecasts and cycles older than a moment.
+        """Forgets windows, prompts, estimates, hits, forecasts, plans and cycles older than a moment.
 
-        Counters, offsets, strata, the newest forecast and the newest cycles stay. On SQLite the text is overwritten
+        Counters, offsets, strata, the newest forecast, plans and cycles stay. On SQLite the text is overwritten
         in the file and its log; on PostgreSQL vacuum reclaims it.
 
         Returns:

@@ -6,30 +6,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, select
 
-from riskmon.records import Position, SampledPrompt, Stratum
+from riskmon.records import Position, SampledPrompt
 from riskmon.store import prompts
 from riskmon.store.order import Candidate, estimation_order
-from riskmon.store.tables import cells, results, samples, strata
-
-# Texts are read in chunks: both databases bound the parameters of a statement.
-_CHUNK = 500
+from riskmon.store.tables import cells, results, samples
 
 
 def read(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
     """The first `limit` waiting prompts (all without one) of windows that start at `since` or later."""
     chosen = [candidate.sample_id for candidate in estimation_order(_candidates(connection, since))[:limit]]
-    found: dict[int, SampledPrompt] = {}
-    for first in range(0, len(chosen), _CHUNK):
-        query = (
-            select(samples, cells.c.window_start, strata.c.key)
-            .join_from(samples, cells)
-            .join(strata)
-            .where(samples.c.id.in_(chosen[first : first + _CHUNK]))
-        )
-        for row in connection.execute(query):
-            found[row.id] = prompts.from_row(
-                row, stratum=Stratum.from_key(row.key), window_start=row.window_start
-            )
+    found = prompts.read(connection, chosen)
     return [found[sample_id] for sample_id in chosen]
 
 

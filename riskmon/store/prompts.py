@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, select
 
 from riskmon.records import Message, Position, Prompt, SampledPrompt, Stratum
+from riskmon.store.tables import cells, samples, strata
+
+# Texts are read in chunks: both databases bound the parameters of a statement.
+_CHUNK = 500
+
+
+def read(connection: Connection, sample_ids: Sequence[int]) -> dict[int, SampledPrompt]:
+    """The sampled prompts of these rows; a row that is gone is absent."""
+    found: dict[int, SampledPrompt] = {}
+    for first in range(0, len(sample_ids), _CHUNK):
+        query = (
+            select(samples, cells.c.window_start, strata.c.key)
+            .join_from(samples, cells)
+            .join(strata)
+            .where(samples.c.id.in_(sample_ids[first : first + _CHUNK]))
+        )
+        for row in connection.execute(query):
+            found[row.id] = from_row(row, stratum=Stratum.from_key(row.key), window_start=row.window_start)
+    return found
 
 
 def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:

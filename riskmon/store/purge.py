@@ -1,7 +1,8 @@
 """Forgetting: what is older than the retention goes, prompt text first of all.
 
-Kept whatever its age: counters, offsets, strata, the newest forecast, the newest cycle and the newest complete one,
-so that publish shows the same after a purge as before.
+Estimates and hits go with their prompt. Kept whatever its age: counters, offsets, strata, the newest forecast, the
+newest cycle and the newest complete one, so that publish shows the same after a purge as before; and the newest
+plans, which the next cycle draws from.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from sqlalchemy import Connection, and_, delete, exists, func, select
 
 from riskmon.store import cycles as cycle_queries
 from riskmon.store import forecasts as forecast_queries
-from riskmon.store.tables import cells, cycles, forecasts, results, samples
+from riskmon.store import plans as plan_queries
+from riskmon.store.tables import cells, cycles, forecasts, plans, results, samples
 
 
 def purge(connection: Connection, before: datetime) -> int:
-    """Deletes windows that start, forecasts made and cycles finished before a moment.
+    """Deletes windows that start, forecasts and plans made and cycles finished before a moment.
 
     A cycle that never finished goes by its start. Gives how many prompts were forgotten with their text.
     """
@@ -41,4 +43,7 @@ def purge(connection: Connection, before: datetime) -> int:
     newest = forecast_queries.last_made_at(connection)
     if newest is not None:
         connection.execute(delete(forecasts).where(forecasts.c.made_at < min(before, newest)))
+    in_force = plan_queries.last_made_at(connection)
+    if in_force is not None:
+        connection.execute(delete(plans).where(plans.c.made_at < min(before, in_force)))
     return forgotten

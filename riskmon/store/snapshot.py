@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
 from riskmon.records import Snapshot
-from riskmon.store import counts, cycles, forecasts, status
+from riskmon.store import counts, coverage, cycles, forecasts, status
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read(connection: Connection, now: datetime) -> Snapshot:
@@ -21,4 +23,5 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         last_success=cycles.last(connection, complete_only=True),
         forecast_at=latest[0].made_at if latest else None,
         traffic=status.read(connection),
+        coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
     )

@@ -1,13 +1,13 @@
 """The tables, once: what each row means and what disappears with it.
 
     strata ──< cells ──< samples ──< estimates        a cell is one stratum in one counting window
-                         (position)
+                         (position) └─< hits          harmful answers, as sensitive as the prompts
     cycles ──< results   (position)                   the ledger of prompts worked on, kept by position
            └─< cycle_health
-    offsets, counters, traffic_status, forecasts      stand alone
+    offsets, counters, traffic_status, forecasts, plans      stand alone
 
-Deleting a cell deletes its samples, and with a sample go its text and its estimates. `results` refers to a
-position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
+Deleting a cell deletes its samples, and with a sample go its text, its estimates and its hits. `results` refers to
+a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
 
 The migrations build the same tables; a test compares the two.
 """
@@ -23,6 +23,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -106,6 +107,23 @@ estimates = Table(
     PrimaryKeyConstraint("sample_id", "harm"),
 )
 
+hits = Table(
+    "hits",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("sample_id", ROW_ID, ForeignKey("samples.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("harm", Text, nullable=False, index=True),
+    Column("tokens", JSON, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("uncovered", Boolean, nullable=False),
+    # A fingerprint of the voices, and how many they are.
+    Column("voices", Text, nullable=False),
+    Column("voice_count", Integer, nullable=False),
+    # float32, little endian, one row of tokens after another.
+    Column("log_probs", LargeBinary, nullable=False),
+    Column("written_at", UtcDateTime, nullable=False),
+)
+
 cycles = Table(
     "cycles",
     metadata,
@@ -147,6 +165,10 @@ results = Table(
     Column("cycle_id", ROW_ID, ForeignKey("cycles.id", ondelete="SET NULL"), index=True),
     Column("failure", Text),
     Column("written_at", UtcDateTime, nullable=False),
+    # What was spent and counted so far; null where the prompt failed.
+    Column("draws", BigInteger),
+    Column("tokens", BigInteger),
+    Column("device_seconds", Double),
     PrimaryKeyConstraint("topic", "partition", "offset"),
 )
 
@@ -169,6 +191,21 @@ forecasts = Table(
     Column("prompts", BigInteger, nullable=False),
     Column("hits", BigInteger, nullable=False),
     Column("basis", Text, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("place", Integer, nullable=False),
+    # Null is every stratum without a plan of its own.
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id")),
+    Column("hits", BigInteger, nullable=False),
+    Column("effective_hits", Double, nullable=False),
+    Column("gain_nats", Double),
+    Column("reason", Text, nullable=False),
+    Column("members", JSON, nullable=False),
+    PrimaryKeyConstraint("made_at", "place"),
 )
 
 offsets = Table(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
-from support.store_records import NOON, batch, sampled
+from sqlalchemy import Column, MetaData, Table, create_engine, inspect, text
+from support.store_records import CHAT, CODE, NOON, batch, estimate, refined, sampled, success
 
 from riskmon.errors import ConfigError, StoreUnavailable
-from riskmon.store import Store, counts, engine, open_store
+from riskmon.records import Flag
+from riskmon.store import Store, counts, engine, migrate, open_store, prompts, results, strata, tables
 from riskmon.store.database import Database
 from riskmon.store.migrations import VERSION_TABLE
 from riskmon.store.tables import metadata
@@ -37,9 +41,49 @@ def test_the_migrations_build_exactly_the_tables(store: Store, store_url: str) -
         ("forecasts", "strata"): None,
         ("samples", "cells"): "CASCADE",
         ("estimates", "samples"): "CASCADE",
+        ("hits", "samples"): "CASCADE",
+        ("plans", "strata"): None,
         ("cycle_health", "cycles"): "CASCADE",
         ("results", "cycles"): "SET NULL",
     }
+
+
+def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url: str) -> None:
+    """Its ledger learns what was spent, so that a prompt estimated before the upgrade can be refined after it."""
+    database = Database(engine.parse_url(store_url))
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        prompt = sampled(3, 0.5).prompt
+        missing = {"draws", "tokens", "device_seconds"}
+        strata.intern(connection, [CHAT, CODE], NOON)
+        connection.execute(tables.cells.insert().values(window_start=NOON, stratum_id=1, requests=90, keep=9))
+        for offset, failed in ((3, None), (4, "too_long")):
+            row = prompts.to_row(sampled(offset, 0.5), cell_id=1)
+            connection.execute(tables.samples.insert().values(**row))
+            ledger = Table(
+                "results",
+                MetaData(),
+                *(Column(c.name, c.type) for c in tables.results.c if c.name not in missing),
+            )
+            place = {name: row[name] for name in ("topic", "partition", "offset")}
+            connection.execute(ledger.insert().values(**place, failure=failed, written_at=NOON))
+        values = {name: getattr(estimate(prompt), name) for name in results.ESTIMATE_VALUES}
+        connection.execute(tables.estimates.insert().values(sample_id=1, flags=["TRUNCATED"], **values))
+    database.close()
+    with open_store(store_url) as store:
+        [found] = store.weighted_estimates(NOON)
+        assert found.estimate == replace(estimate(prompt), flags=(Flag.TRUNCATED,))
+        assert store.pending_prompts(NOON) == []
+        first, cycle = success(prompt), store.begin_cycle(NOON)
+        store.refine_result(cycle, first, NOON)
+        assert store.counters().estimate_tokens == 0
+        store.refine_result(cycle, refined(first, 1_000), NOON)
+        assert store.counters().estimate_tokens == 12_000
+        store.refine_result(cycle, success(sampled(4, 0.5).prompt), NOON)
+        assert len(store.weighted_estimates(NOON)) == 1
 
 
 def test_what_was_written_is_there_after_opening_again(store_url: str) -> None:
@@ -56,7 +100,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store_url: str) -> None:
     database = create_engine(store_url)
     with database.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0001'.*upgrade riskmon"):
+    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0002'.*upgrade riskmon"):
         open_store(store_url)
     with database.connect() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [

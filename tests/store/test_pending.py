@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.store_records import CHAT, CODE, HOUR, NOON, batch, counted, failure, sampled, success
 
 from riskmon.store import Store
-from riskmon.store.pending import _CHUNK
+from riskmon.store.prompts import _CHUNK
 
 
 def offsets(store: Store, limit: int | None = None) -> list[int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+import numpy as np
 
 from riskmon.records import (
     CycleSummary,
@@ -12,7 +15,10 @@ from riskmon.records import (
     Flag,
     Forecast,
     HarmHealth,
+    Hit,
     IntakeBatch,
+    Plan,
+    PlanMember,
     Position,
     Prompt,
     PromptResult,
@@ -113,6 +119,37 @@ def estimate(prompt: Prompt, harm: str = "misuse", p: float = 0.1 + 0.2) -> Esti
 def success(prompt: Prompt, *harms: str, observed: dict[str, bool] | None = None) -> PromptResult:
     estimates = tuple(estimate(prompt, harm) for harm in harms or ("misuse",))
     return PromptResult(prompt, estimates, observed or {})
+
+
+def refined(first: PromptResult, draws: int, *hits: Hit) -> PromptResult:
+    """What more draws make of a result: another p, and the cost of all draws."""
+    growth = draws / first.estimates[0].n
+    estimates = tuple(
+        replace(
+            one, n=draws, p=0.25, tokens=int(one.tokens * growth), device_seconds=one.device_seconds * growth
+        )
+        for one in first.estimates
+    )
+    return replace(first, estimates=estimates, hits=hits)
+
+
+def hit(
+    prompt: Prompt,
+    *tokens: int,
+    harm: str = "misuse",
+    uncovered: bool = False,
+    weight: float = 0.1 + 0.2,
+    voices: int = 2,
+) -> Hit:
+    """A hit whose log-probs tell their voice and place; the last voice is unknown throughout."""
+    log_probs = -np.arange(1, voices * len(tokens) + 1, dtype=np.float32).reshape(voices, len(tokens)) / 3
+    log_probs[-1] = np.nan
+    return Hit(prompt, harm, tokens, weight, uncovered, "voices-1", log_probs)
+
+
+def plan(made_at: datetime, stratum: Stratum | None, gain_nats: float | None = 1 / 3) -> Plan:
+    members = (PlanMember("target", 1.0, 0, 40, 0.1), PlanMember("lora", 0.35, 0, 16, 0.9))
+    return Plan(stratum, made_at, members, 12, 7.5, gain_nats, "12 hits of earlier cycles")
 
 
 def failure(prompt: Prompt, reason: str = "too_long") -> PromptResult:
