@@ -1,38 +1,48 @@
 """Volume times probability: expected harmful outputs of the next 24 hours, per stratum and in total.
 
 In come estimates and predicted volume, out goes one `Forecast` per harm and stratum and one total per harm. With V^b
-the draws of volume, p^b those of the mean probability and u G what was not seen (`harm_rate`), G shared by all strata:
+the draws of volume, p^b those of the mean probability, E^b what only earlier days showed and u G what was not seen
+(`harm_rate`), G shared by all strata, and c^b = p^b + E^b + u G:
 
     figure                    formula                                         meant as
     expected                  E[V] p_bar                                      unbiased, 0 without hits
     harm_probability          p_bar                                           unbiased, 0 without hits
     lower                     5% quantile of Poisson(V^b p^b)                 limit
-    upper                     95% quantile of Poisson(V^b (p^b + u G))        limit
-    harm_probability_upper    95% quantile of p^b + u G                       limit
-    any_probability           mean of 1 - exp(-V^b (p^b + u G))               cautious
+    upper                     95% quantile of Poisson(V^b c^b)                limit
+    harm_probability_upper    95% quantile of c^b                             limit
+    any_probability           mean of 1 - exp(-V^b c^b)                       cautious
 
 Point figures stay unbiased; a zero among them is what was measured, and the limits say what it is worth.
-`any_probability` is a probability about an unknown rate and so averages over what is still possible: after n0 draws of
-the target without a hit it is V / (V + n0), the rule of succession. Zero would claim a certainty nobody has.
+`any_probability` is a probability about an unknown rate and so averages over what is still possible: after M draws of
+the target without a hit it is V / (V + M), the rule of succession. Zero would claim a certainty nobody has. While
+V exceeds M it stays high whatever the proposals say: harm they miss is excluded only as far as the target was asked.
 For rare harm `expected` can exceed `upper`: at 0.01 a day, more than 95% of days have none.
 
 **Total.** Draws are added over strata (intervals do not add). As in Fay & Feuer 1997 there is one event more in all,
-not one per stratum: it goes, draw by draw, where it weighs most, max_s V_s^b u_s. A stratum with volume but without
-estimates is unknown, not harmless: it borrows the pooled rate of the others, and `basis` says so.
+not one per stratum: it goes, draw by draw, where it weighs most, max_s V_s^b u_s. For strata whose draws are in
+proportion to their traffic that is V / M with M over all strata, as if they were one; for others it is more, since
+nothing says that what is missed in one stratum is as rare as in another. A stratum with volume but without estimates
+is unknown, not harmless: it borrows the pooled rate of the others, and `basis` says so.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 import numpy as np
 
-from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate
+from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate, true_rate
+from riskmon.forecast.uncovered import EarlierDraws
 from riskmon.forecast.volume import VolumePrediction
 from riskmon.forecast.worst_query import worst_query_probability
 from riskmon.records import FloatArray, Forecast, Stratum, WeightedEstimate
+from riskmon.records.coverage import CoverageCount
+from riskmon.records.judging import JudgeError
+from riskmon.statistics import corrected_rate, draw_errors, sensitivity, specificity
 
 LOWER, UPPER = 0.05, 0.95
 
@@ -45,6 +55,8 @@ def forecast(
     now: datetime,
     draws: int,
     rng: np.random.Generator,
+    coverage: Sequence[CoverageCount] = (),
+    judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
 ) -> list[Forecast]:
     """Forecast every harm.
 
@@ -56,6 +68,8 @@ def forecast(
         now: stamped on the forecasts.
         draws: number B of draws.
         rng: source of chance.
+        coverage: draws of the target of all days, those behind `estimates` among them, per harm and stratum; counts
+            over all strata are left out. Where there is none, the draws behind `estimates` are all.
 
     Returns:
         For each harm with at least one estimate: the strata of `volume` in order, then the total. Empty without volume.
@@ -65,12 +79,22 @@ def forecast(
         if item.estimate.harm in cells and item.weight > 0:
             cells[item.estimate.harm][item.estimate.stratum].append(item)
 
+    pooled = {(count.harm, count.stratum): count for count in coverage}
+
     forecasts: list[Forecast] = []
     for harm, strata in cells.items():
         if not strata or not volume:
             continue
         samples = {stratum: HarmSample.of(items) for stratum, items in sorted(strata.items())}
-        rates = _rates(samples, volume, draws, rng)
+        earlier = {
+            stratum: EarlierDraws.beyond(pooled.get((harm, stratum)), sample.target_draws, sample.gap_hits)
+            for stratum, sample in samples.items()
+        }
+        rates = _rates(samples, earlier, volume, draws, rng)
+        if (error := judge_errors.get(harm)) is not None:
+            se, sp = draw_errors(error, draws, rng)
+            rates = {stratum: true_rate(rate, error, se, sp) for stratum, rate in rates.items()}
+            samples = {stratum: _true_sample(sample, error) for stratum, sample in samples.items()}
         one_more = rng.exponential(size=draws)  # G, [B]
         forecasts += [
             _of_stratum(harm, stratum, volume[stratum], rate, samples.get(stratum), one_more, now, rng)
@@ -82,18 +106,27 @@ def forecast(
 
 def _rates(
     samples: Mapping[Stratum, HarmSample],
+    earlier: Mapping[Stratum, EarlierDraws],
     volume: Mapping[Stratum, VolumePrediction],
     draws: int,
     rng: np.random.Generator,
 ) -> dict[Stratum, HarmRate]:
     """The rate of every stratum with volume, borrowed where there are no estimates."""
-    known = {stratum: harm_rate(sample, draws=draws, rng=rng) for stratum, sample in samples.items()}
+    known = {
+        stratum: harm_rate(sample, earlier[stratum], draws=draws, rng=rng)
+        for stratum, sample in samples.items()
+    }
     lenders = list(known.values())
     traffic = np.array([sample.weights.sum() for sample in samples.values()])
     return {
         stratum: known[stratum] if stratum in known else borrowed_rate(lenders, traffic, draws=draws, rng=rng)
         for stratum in sorted(volume)
     }
+
+
+def _true_sample(sample: HarmSample, error: JudgeError) -> HarmSample:
+    """The sample as the worst query is read from it: every p without the judge's errors."""
+    return replace(sample, p=corrected_rate(sample.p, sensitivity(error).value, specificity(error).value))
 
 
 def _of_stratum(
@@ -106,7 +139,7 @@ def _of_stratum(
     now: datetime,
     rng: np.random.Generator,
 ) -> Forecast:
-    cautious = np.minimum(rate.draws + rate.unseen * one_more, 1.0)  # [B]
+    cautious = np.minimum(rate.shown + rate.unseen * one_more, 1.0)  # [B]
     lower, upper, any_probability = _count_limits(volume.draws * rate.draws, volume.draws * cautious, rng)
     return Forecast(
         harm=harm,
@@ -141,8 +174,9 @@ def _of_total(
     daily_requests = sum(volume[s].mean for s in rates)
     expected = sum(volume[s].mean * rate.mean for s, rate in rates.items())
     plain = np.sum([volume[s].draws * rate.draws for s, rate in rates.items()], axis=0)
+    shown = np.sum([volume[s].draws * rate.shown for s, rate in rates.items()], axis=0)
     unseen = np.max([volume[s].draws * rate.unseen for s, rate in rates.items()], axis=0)
-    cautious = np.minimum(plain + unseen * one_more, requests)
+    cautious = np.minimum(shown + unseen * one_more, requests)
     lower, upper, any_probability = _count_limits(plain, cautious, rng)
 
     known = [s for s in rates if s in samples]

@@ -5,15 +5,16 @@ Volume is predicted once and shared by all harms, so that their figures speak of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 
 from riskmon.config import ForecastConfig
 from riskmon.forecast.aggregate import forecast
 from riskmon.forecast.volume import predict_daily_requests
-from riskmon.records import Forecast, VolumeWindow, WeightedEstimate
+from riskmon.records import CoverageCount, Forecast, JudgeError, VolumeWindow, WeightedEstimate
 
 
 def make_forecasts(
@@ -25,6 +26,8 @@ def make_forecasts(
     harms: Sequence[str],
     now: datetime,
     rng: np.random.Generator,
+    coverage: Sequence[CoverageCount] = (),
+    judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
 ) -> list[Forecast]:
     """Forecast harmful outputs of the 24 hours from `now`.
 
@@ -36,6 +39,9 @@ def make_forecasts(
         harms: names of the harms, in the order wanted.
         now: aware UTC time.
         rng: source of chance.
+        coverage: draws of the target, the lookback's and those of earlier days, per harm and stratum; without them
+            upper limits rest on the lookback alone.
+        judge_errors: measured errors of the judges, by harm; a harm without one is forecast as judged.
 
     Returns:
         Per harm with at least one estimate: one forecast per stratum with traffic, then the total
@@ -50,4 +56,13 @@ def make_forecasts(
         rng=rng,
     )
     recent = [item for item in estimates if item.cell[0] > oldest]
-    return forecast(recent, volume, harms, now=now, draws=config.draws, rng=rng)
+    return forecast(
+        recent,
+        volume,
+        harms,
+        now=now,
+        draws=config.draws,
+        rng=rng,
+        coverage=coverage,
+        judge_errors=judge_errors,
+    )

@@ -20,28 +20,54 @@ p_within redraws every p_i from a gamma of mean p_i and sd stderr_i. The weighte
 gamma of the same mean and variance: one number per draw instead of m.
 
 **Upper limits need what was not seen.** A bootstrap only reshuffles what it has: with no hits it says 0 +- 0, with
-five it misses the truth one time in ten, with a few heavy prompts far more often. So, after Fay & Feuer 1997
-(gamma limits for weighted sums of Poisson counts: one more event at the largest weight), upper limits use
+five it misses the truth one time in ten, with a few heavy prompts far more often, and of a mode that the proposals
+miss it knows nothing but the hits of the target's own draws. So, after Fay & Feuer 1997 (gamma limits for weighted
+sums of Poisson counts: one more event at the largest weight), upper limits use
 
-    p^b + u G,   G ~ Exponential(1),   u = max( max_i w_i p_i / sum_i w_i ,  1 / sum_i n0_i  while hits < 10 )
+    p^b + E^b + u G,    G ~ Exponential(1),    u = max( max_i w_i p_i / sum_i w_i ,  1 / M )
 
-that is one more prompt as heavy as the heaviest, or, while there are few hits, one more hit among the n0_i draws
-of the target itself: a hit adds at most 1 / n0_i to its prompt, whichever proposal drew it. Without any hit this is
-the exact 95% limit -log(0.05) / sum n0_i. It takes the prompts of a stratum for alike: harm in a few prompts that the
-sample does not hold is bounded by no number of draws.
+that is one more prompt as heavy as the heaviest, or one more hit among the M draws of the target itself. M counts
+those behind the estimates, sum_i n0_i, and those of earlier days; E^b is what earlier days saw beyond the estimates
+(`uncovered`), 0 without them. How often the proposals hit does not enter: that is no evidence of what they miss.
 
-Simulated coverage of the upper limit, nominal 95% (lognormal p of log-sd 1, 200 draws per prompt):
+- Without any hit this is the exact 95% limit -log(0.05) / M; with g earlier hits alone, that of Gamma(g + 1, 1 / M).
+- Uncovered hits among the sum_i n0_i are in the p_i at up to 1 / n0_i each, and the bootstrap spreads them, so they
+  are not drawn again. A single one among m prompts leaves Poisson(1) + G events, whose 95% limit is that of
+  Gamma(2, 1), 4.7. Where they crowd into few prompts, max_i grows with them.
+- M treats the draws of a stratum as alike: harm in a few prompts that the sample does not hold is bounded by no number
+  of draws. Earlier days are taken to be like the lookback, as tomorrow is.
 
-    scenario                          bootstrap alone   with u G
-    m = 300 of 20,000, 1,800 hits     0.92              0.97
-    m = 300 of 20,000, 6 hits         0.90              0.98
-    m = 300 of 20,000, mostly none    0.27              1.00
-    m = 30 of 20,000, 170 hits        0.84              0.95
-    m = 5 of 20,000, 27 hits          0.73              0.91
+Simulated coverage of the upper limit, nominal 95%, and median ratio of the limit to the truth, 1,500 worlds a row.
+Lognormal p of log-sd 1. Above the line plain sampling, 200 draws a prompt; below it 300 prompts of 500 draws, 50 of
+them the target's, with proposals that hit the covered harm about 4 times a prompt. `stop at 10` is the rule of earlier
+versions, which left 1 / M out from ten hits on.
 
-**Limits of this.** With log-sd 2 and 100 prompts the upper limit covers 0.87, with log-sd 3 and 1,000 prompts 0.79: no
-rule knows a tail it has not met. And under importance sampling the upper limit can fall by orders of magnitude
-between nine hits and ten, where one more hit of the target stops being allowed for.
+    scenario                                 bootstrap alone   stop at 10      this rule
+    300 prompts, 1,800 hits                  0.92              0.97    1.2     0.97   1.2
+    300 prompts, 6 hits                      0.91              0.97    1.9     0.97   1.9
+    300 prompts, 1 hit                       0.71              1.00    3.9     1.00   3.9
+    30 prompts, 170 hits                     0.84              0.94    1.6     0.94   1.6
+    5 prompts, 26 hits                       0.70              0.90    2.2     0.90   2.2
+    --------------------------------------------------------------------------------------
+    covered 1e-4                             0.92              0.96    1.2     1.00   3.0
+    covered 1e-6                             0.92              0.96    1.2     1.00   200
+      with six earlier days                  0.92              0.96    1.2     1.00   29
+    covered 1e-6, missed 5e-4                0.91              0.97    1.8     0.97   1.8
+      with six earlier days                  0.91              0.97    1.7     1.00   1.9
+      all of it in one prompt of ten         0.89              0.96    2.0     0.96   2.0
+      all of it in one prompt of a hundred   0.80              0.88    2.8     0.88   2.8
+    covered 1e-6, missed 2e-4                0.84              0.95    2.4     0.96   2.4
+    covered 1e-6, missed 5e-5                0.53              0.53    5.8     1.00   5.8
+      with six earlier days                  0.54              0.54    5.8     0.97   5.9
+    covered 1e-6, missed 1e-5, six days      0.14              0.14    0.1     1.00   4.2
+
+**The price.** Where the proposals miss nothing and harm is rarer than 1 / M, the upper limit is that of the target's
+own draws, however well the proposals measure: 200 times too high for covered harm of 1e-6. The hits of the proposals
+cannot tell that case from the last one. Only draws of the target lower the limit: more prompts, more days, a larger
+`estimate.defensive_share`.
+
+**Limits of this.** With log-sd 2 and 100 prompts the upper limit covers 0.83, with log-sd 3 and 1,000 prompts 0.79: no
+rule knows a tail it has not met.
 """
 
 from __future__ import annotations
@@ -52,10 +78,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from riskmon.forecast.uncovered import EarlierDraws
 from riskmon.records import FloatArray, WeightedEstimate
-
-FEW_HITS = 10
-"""Below this many hits, one more hit of the target stays thinkable."""
+from riskmon.records.judging import JudgeError
+from riskmon.statistics import corrected_rate, sensitivity, specificity, youden
 
 _CHUNK = 1_000_000  # resampled prompts held at once; bounds memory at about 30 MB
 
@@ -68,13 +94,15 @@ class HarmSample:
         p: [m] estimated probabilities.
         stderr: [m] their standard errors.
         weights: [m] requests each prompt stands for, positive.
-        target_draws: draws of the target itself over all prompts. hits: harmful draws over all prompts.
+        target_draws: draws of the target itself over all prompts.
+        gap_hits: harmful ones among them that no other proposal covers. hits: harmful draws over all prompts.
     """
 
     p: FloatArray
     stderr: FloatArray
     weights: FloatArray
     target_draws: int
+    gap_hits: int
     hits: int
 
     @classmethod
@@ -89,6 +117,7 @@ class HarmSample:
             stderr=np.array([e.p if e.stderr is None else e.stderr for e in bare], dtype=np.float64),
             weights=np.array([item.weight for item in estimates], dtype=np.float64),
             target_draws=sum(e.target_draws for e in bare),
+            gap_hits=sum(e.gap_hits for e in bare),
             hits=sum(e.hits for e in bare),
         )
 
@@ -102,17 +131,35 @@ class HarmRate:
 
     Attributes:
         mean: p_bar, unbiased.
-        draws: [B] draws of it.
-        unseen: u, [B] or scalar; upper limits use draws + unseen * Exponential(1).
+        draws: p^b, [B] draws of it.
+        earlier: E^b, [B] uncovered harm that earlier days showed beyond these estimates.
+        unseen: u, [B] or scalar, the size of one event that was not seen.
     """
 
     mean: float
     draws: FloatArray
+    earlier: FloatArray
     unseen: FloatArray | float
 
+    @property
+    def shown(self) -> FloatArray:
+        """[B] p^b + E^b; upper limits use shown + unseen * Exponential(1)."""
+        return self.draws + self.earlier
 
-def harm_rate(sample: HarmSample, *, draws: int, rng: np.random.Generator) -> HarmRate:
-    """The rate of a stratum with at least one estimate, and B = `draws` draws of it."""
+
+_NONE_EARLIER = EarlierDraws()
+
+
+def harm_rate(
+    sample: HarmSample, earlier: EarlierDraws = _NONE_EARLIER, *, draws: int, rng: np.random.Generator
+) -> HarmRate:
+    """The rate of a stratum with at least one estimate, and B = `draws` draws of it.
+
+    Args:
+        sample: the estimates of the lookback.
+        earlier: draws of the target before it, none of them behind `sample`.
+        draws, rng: number of draws, source of chance.
+    """
     m, total = len(sample), float(sample.weights.sum())
     share = sample.weights / total  # [m]
     mean = float(share @ sample.p)
@@ -122,8 +169,13 @@ def harm_rate(sample: HarmSample, *, draws: int, rng: np.random.Generator) -> Ha
     spread = mean + math.sqrt(1 - 1 / m) * (boot - mean) + math.sqrt(1 / m) * (within - mean)
 
     heaviest = float((share * sample.p).max())
-    one_hit = 1 / max(sample.target_draws, 1) if sample.hits < FEW_HITS else 0.0
-    return HarmRate(mean, np.clip(spread, 0.0, 1.0), max(heaviest, one_hit))
+    one_hit = 1 / max(sample.target_draws + earlier.target_draws, 1)
+    return HarmRate(
+        mean=mean,
+        draws=np.clip(spread, 0.0, 1.0),
+        earlier=earlier.excess(sample.target_draws, sample.gap_hits, draws=draws, rng=rng),
+        unseen=max(heaviest, one_hit),
+    )
 
 
 def borrowed_rate(
@@ -142,7 +194,28 @@ def borrowed_rate(
     return HarmRate(
         mean=float(chance @ [rate.mean for rate in rates]),
         draws=np.stack([rate.draws for rate in rates])[pick, every],
+        earlier=np.stack([rate.earlier for rate in rates])[pick, every],
         unseen=np.stack([np.broadcast_to(rate.unseen, draws) for rate in rates])[pick, every],
+    )
+
+
+def true_rate(rate: HarmRate, error: JudgeError, se: FloatArray, sp: FloatArray) -> HarmRate:
+    """A judged rate with the judge's errors taken out (`riskmon.statistics.judge_error`).
+
+    p_bar is corrected with the measured Se and Sp and cut to [0, 1], p^b draw by draw. E^b and u count judged hits that
+    were not among the estimates: each may stand for 1 / (Se + Sp - 1) true ones, and no false alarm is taken off them,
+    since p^b has taken them off already.
+
+    Args:
+        rate: as judged.
+        error: the judge's. se, sp: [B] draws of its sensitivity and specificity, the same for every stratum.
+    """
+    index = youden(se, sp)  # [B]
+    return HarmRate(
+        mean=float(corrected_rate(rate.mean, sensitivity(error).value, specificity(error).value)),
+        draws=corrected_rate(rate.draws, se, sp),
+        earlier=rate.earlier / index,
+        unseen=rate.unseen / index,
     )
 
 

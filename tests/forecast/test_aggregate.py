@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import poisson
+from scipy.stats import chi2, poisson
 from support.weighted_estimates import NOON, weighted_estimate
 
 from riskmon.forecast.aggregate import forecast
 from riskmon.forecast.volume import VolumePrediction
 from riskmon.records import Forecast, Stratum, WeightedEstimate
+from riskmon.records.coverage import CoverageCount
 
 CHAT, CODE, MAIL = (Stratum((("route", name),)) for name in ("chat", "code", "mail"))
 DRAWS = 20_000
@@ -25,12 +26,18 @@ def run(
     estimates: list[WeightedEstimate],
     volume: dict[Stratum, VolumePrediction],
     harms: tuple[str, ...] = ("misuse",),
+    coverage: tuple[CoverageCount, ...] = (),
 ) -> list[Forecast]:
-    return forecast(estimates, volume, harms, now=NOON, draws=DRAWS, rng=np.random.default_rng(8))
+    rng = np.random.default_rng(8)
+    return forecast(estimates, volume, harms, now=NOON, draws=DRAWS, rng=rng, coverage=coverage)
 
 
-def alike(p: float, m: int, *, stratum: Stratum, hits: int = 20) -> list[WeightedEstimate]:
-    return [weighted_estimate(p, stderr=0.0, stratum=stratum, hits=hits) for _ in range(m)]
+def alike(
+    p: float, m: int, *, stratum: Stratum, hits: int = 20, target_draws: int = 10**6
+) -> list[WeightedEstimate]:
+    """Equal prompts, as a rule with so many draws of the target that little stays unseen."""
+    one = weighted_estimate(p, stderr=0.0, stratum=stratum, hits=hits, target_draws=target_draws)
+    return [one] * m
 
 
 def test_strata_in_order_then_the_total_with_weighted_point_figures() -> None:
@@ -93,6 +100,49 @@ def test_intervals_do_not_add_and_the_total_has_one_unseen_event() -> None:
     assert total.upper == pytest.approx(code.upper, abs=1)
     assert total.any_probability >= code.any_probability > chat.any_probability
     assert total.upper < 0.75 * (chat.upper + code.upper)
+
+
+def test_strata_with_draws_in_proportion_to_traffic_are_as_one() -> None:
+    """Draws are pooled over strata: the limit of the total rests on all of them."""
+    estimates = [
+        weighted_estimate(0.0, target_draws=n0, stratum=stratum)
+        for stratum, n0 in ((CHAT, 9_000), (CODE, 1_000))
+    ]
+    *_, total = run(estimates, {CHAT: fixed(90_000), CODE: fixed(10_000)})
+    assert total.harm_probability_upper == pytest.approx(-np.log(0.05) / 10_000, rel=0.03)
+
+
+def test_the_limit_is_continuous_in_the_hits_of_the_proposals() -> None:
+    """Covered harm of 9e-6 behind nine hits or ten: the limit is that of the target's own 15,000 draws."""
+    volume = {CHAT: fixed(1_000_000)}
+    rest = alike(9e-6, 99, stratum=CHAT, hits=0, target_draws=150)
+    nine, ten = (
+        run([weighted_estimate(9e-6, stderr=0.0, stratum=CHAT, hits=hits, target_draws=150), *rest], volume)
+        for hits in (9, 10)
+    )
+    for few, more in zip(nine, ten, strict=True):
+        assert (few.hits, more.hits) == (9, 10)
+        assert replace(few, hits=10) == more
+        assert more.harm_probability_upper == pytest.approx(9e-6 - np.log(0.05) / 15_000, rel=0.03)
+
+
+def test_draws_of_earlier_days_move_the_limits_and_no_point_figure() -> None:
+    estimates = alike(0.0, 100, stratum=CHAT, hits=0, target_draws=50)
+    volume = {CHAT: fixed(100_000)}
+    alone, _ = run(estimates, volume)
+    other = CoverageCount("insult", CHAT, 10**9, 10**6), CoverageCount("misuse", None, 10**9, 10**6)
+    assert run(estimates, volume, coverage=other)[0] == alone  # another harm; all strata together
+    week, total = run(estimates, volume, coverage=(CoverageCount("misuse", CHAT, 35_000, 0),))
+    assert week.harm_probability_upper == pytest.approx(-np.log(0.05) / 35_000, rel=0.03)
+    seen, _ = run(estimates, volume, coverage=(CoverageCount("misuse", CHAT, 35_000, 3),))
+    assert seen.harm_probability_upper == pytest.approx(chi2.ppf(0.95, 8) / 2 / 35_000, rel=0.03)
+    assert total.harm_probability_upper == pytest.approx(week.harm_probability_upper)
+    assert week.upper < seen.upper < alone.upper
+    none_given = {hits: (35 / 135) ** (hits + 1) for hits in (0, 3)}  # negative binomial
+    assert week.any_probability == pytest.approx(1 - none_given[0], rel=0.01)
+    assert seen.any_probability == pytest.approx(1 - none_given[3], rel=0.01)
+    for made in (week, seen):
+        assert (made.expected, made.harm_probability, made.lower) == (0, 0, 0)
 
 
 def test_total_draws_are_joint_over_strata() -> None:

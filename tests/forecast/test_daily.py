@@ -12,6 +12,7 @@ from support.weighted_estimates import NOON, weighted_estimate
 from riskmon.config import ForecastConfig
 from riskmon.forecast import make_forecasts
 from riskmon.records import Forecast, Stratum, VolumeWindow, WeightedEstimate
+from riskmon.records.coverage import CoverageCount
 
 HOUR = timedelta(hours=1)
 CHAT, CODE = Stratum((("route", "chat"),)), Stratum((("route", "code"),))
@@ -24,6 +25,7 @@ def run(
     config: ForecastConfig | None = None,
     harms: tuple[str, ...] = ("misuse",),
     seed: int = 1,
+    coverage: tuple[CoverageCount, ...] = (),
 ) -> list[Forecast]:
     return make_forecasts(
         config or ForecastConfig(),
@@ -33,6 +35,7 @@ def run(
         harms=harms,
         now=NOON,
         rng=np.random.default_rng(seed),
+        coverage=coverage,
     )
 
 
@@ -46,6 +49,17 @@ def test_the_lookback_bounds_counts_and_estimates() -> None:
     assert chat.daily_requests == pytest.approx((10 + 20 + 30) * 24 / 3)
     assert chat.harm_probability == pytest.approx(0.025)
     assert chat.basis == "rate of the last 3.0 h, scaled"
+
+
+def test_the_audit_of_all_days_bounds_what_the_lookback_alone_cannot() -> None:
+    windows = [VolumeWindow(NOON - HOUR, CHAT, 1_000)]
+    estimates = [
+        weighted_estimate(0.0, stratum=CHAT, target_draws=50, window_start=NOON - HOUR) for _ in range(40)
+    ]
+    alone, _ = run(windows, estimates)
+    pooled, _ = run(windows, estimates, coverage=(CoverageCount("misuse", CHAT, 20_000, 0),))
+    assert alone.harm_probability_upper == pytest.approx(-np.log(0.05) / 2_000, rel=0.1)
+    assert pooled.harm_probability_upper == pytest.approx(-np.log(0.05) / 20_000, rel=0.1)
 
 
 def test_harms_share_the_same_possible_days_and_a_seed_repeats_them() -> None:

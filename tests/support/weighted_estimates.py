@@ -20,6 +20,7 @@ def weighted_estimate(
     harm: str = "misuse",
     hits: int = 0,
     target_draws: int = 50,
+    gap_hits: int = 0,
     window_start: datetime = NOON,
 ) -> WeightedEstimate:
     estimate = Estimate(
@@ -40,5 +41,6 @@ def weighted_estimate(
         tokens=1,
         device_seconds=0.0,
         target_draws=target_draws,
+        gap_hits=gap_hits,
     )
     return WeightedEstimate(estimate, weight, (window_start, stratum), population)
