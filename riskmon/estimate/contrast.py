@@ -12,8 +12,10 @@ import torch
 
 from riskmon.errors import ExpertUnusable, PromptFailed
 from riskmon.estimate.experts import Expert
+from riskmon.estimate.lanes import voice_logits
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.prefix import open_prefix
+from riskmon.estimate.proposals import Voice
 from riskmon.records import Prompt
 
 # Everyday prompts; what they say does not matter, only that a variant answers them otherwise than the target.
@@ -38,13 +40,17 @@ def expert_contrasts(
     """
     totals = {expert.name: 0.0 for expert in experts[1:]}
     for prompt in prompts:
-        rows = []
-        for expert in experts:
-            context = expert.context(prompt)
-            with expert.active() as module:
-                rows.append(open_prefix(module, context, model.device).logits.float().log_softmax(-1))
-        for expert, row in zip(experts[1:], rows[1:], strict=True):
-            totals[expert.name] += float((row - rows[0]).abs().mean()) / len(prompts)
+        logits = {}
+        for i, expert in enumerate(experts):
+            if i == 0 or not expert.derived:
+                context = expert.context(prompt)
+                with expert.active() as module:
+                    logits[i] = open_prefix(module, context, model.device).logits.float().unsqueeze(0)
+        nothing = torch.empty((1, 0), dtype=torch.int64, device=model.device)
+        target = logits[0].log_softmax(-1)
+        for i, expert in enumerate(experts[1:], 1):
+            own = voice_logits(experts, Voice(i, 1.0), logits, nothing).log_softmax(-1)
+            totals[expert.name] += float((own - target).abs().mean()) / len(prompts)
     return totals
 
 

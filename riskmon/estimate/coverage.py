@@ -2,7 +2,7 @@
 
 When harm lives in a mode the unsafe variants miss, importance sampling returns a small number with a small error bar.
 The defensive draws are the witness: a harmful draw of the target whose weight is near its cap n/n_0 is one that all
-other proposals together make hardly more likely than chance. `gap_hits` counts them; pooled over prompts they bound
+other proposals together make hardly more likely than chance. `gap_hits` finds them; pooled over prompts they bound
 the uncovered mass (a binomial bound, conservative for unequal probabilities: Hoeffding 1956).
 """
 
@@ -12,23 +12,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from riskmon.estimate.intervals import binomial_upper
 from riskmon.estimate.weights import Weights
 from riskmon.records import BoolArray, Estimate, Flag, HarmHealth
+from riskmon.statistics.binomial import upper_limit
 
 # A weight at half its cap: the other proposals together put no more of their draws there than the target does.
 GAP_SHARE = 0.5
 
 
-def gap_hits(weights: Weights, harmful: BoolArray) -> int:
-    """Harmful draws of the target that the other proposals do not cover.
+def gap_hits(weights: Weights, harmful: BoolArray) -> BoolArray:
+    """[n] bool, harmful draws of the target that the other proposals do not cover.
 
-    With the target as the only proposal there is nothing to cover, and the answer is 0.
+    With the target as the only proposal there is nothing to cover, and there are none.
     """
     if weights.bound <= 1:
-        return 0
+        return np.zeros(len(harmful), dtype=np.bool_)
     near_cap = weights.log_weights >= np.log(GAP_SHARE * weights.bound)
-    return int((harmful & near_cap & (weights.proposal == 0)).sum())
+    found: BoolArray = harmful & near_cap & (weights.proposal == 0)
+    return found
 
 
 def harm_health(harm: str, estimates: Sequence[Estimate]) -> HarmHealth:
@@ -46,5 +47,5 @@ def harm_health(harm: str, estimates: Sequence[Estimate]) -> HarmHealth:
         coverage_gap_ratio=float(np.mean(gaps)) if gaps else 0.0,
         target_draws=target_draws,
         gap_hits=missed,
-        uncovered_upper=binomial_upper(missed, target_draws),
+        uncovered_upper=upper_limit(missed, target_draws) if target_draws else 1.0,
     )

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from riskmon.config import EstimateConfig
+from riskmon.estimate.allocation import Candidate, further_draws
 from riskmon.estimate.coverage import harm_health
 from riskmon.records import CycleSummary, Estimate, Prompt, PromptResult
 
@@ -36,6 +38,32 @@ def run_cycle(
         result = estimate(prompt)
         spent += result.estimates[0].device_seconds if result.estimates else 0.0
         yield result
+
+
+def plan_refinement(
+    results: Sequence[PromptResult], requests: Sequence[float], seconds: float, config: EstimateConfig
+) -> list[tuple[int, int]]:
+    """Which results of a cycle get further draws: pairs of index and number of draws, in the order of the results.
+
+    Args:
+        results: what was finished. requests: requests each stands for.
+        seconds: device time there is left.
+    """
+    able = [i for i, result in enumerate(results) if result.estimates and result.spread]
+    pilot_draws = round(config.pilot_share * config.samples_per_prompt)
+    candidates = [
+        Candidate(
+            requests=requests[i],
+            spread=results[i].spread,
+            pilot_draws=pilot_draws,
+            draws=results[i].estimates[0].n - pilot_draws,
+            seconds_per_draw=results[i].estimates[0].device_seconds / results[i].estimates[0].n,
+        )
+        for i in able
+    ]
+    limit = config.refine_limit * config.samples_per_prompt - pilot_draws
+    extra = further_draws(candidates, seconds, limit, config.early_stop)
+    return [(i, int(draws)) for i, draws in zip(able, extra, strict=True) if draws]
 
 
 def summarize_cycle(

@@ -1,34 +1,79 @@
-"""A loaded estimator: model, experts, proposals and judges, built once and asked prompt by prompt.
+"""A loaded estimator: model, experts, judges and plans, built once and asked prompt by prompt.
 
-Every prompt draws from a random stream of its own, named by (seed, stream key): adding a prompt changes no other's
-estimate, and the same text under two ids gives two independent ones.
+Every prompt draws from random streams of its own, named by (seed, stream key, stage): under the same plan, adding a
+prompt changes no other's estimate, and the same text under two ids gives two independent ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
 
 import numpy as np
 
-from riskmon.config import Config, EstimateConfig, HarmConfig
+from riskmon.config import Config, HarmConfig
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.contrast import require_contrast
+from riskmon.estimate.control import control_slope
 from riskmon.estimate.engine import Engine
 from riskmon.estimate.estimator import estimate_harm
+from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.experts import build_experts
+from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge, build_judge
+from riskmon.estimate.keeping import incomplete, kept_hits
 from riskmon.estimate.model import LanguageModel, load_model
-from riskmon.estimate.proposals import Proposal, allocate, plan_proposals
+from riskmon.estimate.planning import Planner
+from riskmon.estimate.proposals import Mixture, count_draws, voices_of
 from riskmon.estimate.sampler import Sampler
-from riskmon.estimate.weights import balance_weights
-from riskmon.records import Draws, Estimate, IntArray, Prompt, PromptResult
+from riskmon.estimate.weights import Weights, balance_weights
+from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, PromptResult
+from riskmon.statistics import load_judge_error
 
 log = logging.getLogger(__name__)
 
+# A smaller pilot would choose from noise.
+_SMALLEST_PILOT = 16
+# Prompts whose draws are kept in memory for further ones; far more than a cycle refines.
+_EVIDENCE = 10_000
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """One stage before it is boiled down."""
+
+    draws: Draws
+    weights: Weights
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evidence:
+    """All that a prompt's draws have shown."""
+
+    stages: tuple[Stage, ...]
+    readings: tuple[tuple[Reading, ...], ...]  # per stage, per harm
+    mixture: Mixture
+
+    @property
+    def spread(self) -> tuple[tuple[float, float], ...]:
+        """Per harm, standard deviation and mean of one pilot draw's w h; empty without a pilot."""
+        pilot = self.stages[0]
+        if pilot.counted:
+            return ()
+        terms = [pilot.weights.values * reading.events for reading in self.readings[0]]
+        return tuple((float(own.std(ddof=1)), float(own.mean())) for own in terms)
+
+    @property
+    def draws(self) -> int:
+        return sum(len(stage) for stage in self.stages)
+
+
 class Session:
     """Everything an estimate needs, in memory.
 
@@ -36,54 +81,217 @@ class Session:
         contrasts: expert name -> mean absolute log-prob difference from the target.
     """
 
-    model: LanguageModel
-    engine: Engine
-    proposals: tuple[Proposal, ...]
-    counts: IntArray
-    harms: tuple[HarmConfig, ...]
-    judges: tuple[Judge, ...]
-    config: EstimateConfig
-    contrasts: dict[str, float]
+    def __init__(
+        self,
+        config: Config,
+        model: LanguageModel,
+        engine: Engine,
+        judges: Sequence[Judge],
+        contrasts: dict[str, float],
+        judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+    ) -> None:
+        self.model = model
+        self.engine = engine
+        self.harms: tuple[HarmConfig, ...] = config.all_harms
+        self.judges = tuple(judges)
+        self.config = config.estimate
+        self.contrasts = contrasts
+        self._judge_errors = judge_errors
+        self.planner = Planner(
+            engine.voices,
+            [expert.name for expert in engine.experts],
+            voices_fingerprint(config),
+            config.estimate,
+            config.model.max_new_tokens,
+        )
+        self._evidence: OrderedDict[str, _Evidence] = OrderedDict()
 
-    def estimate(self, prompt: Prompt) -> PromptResult:
-        """Estimate every harm on one prompt; a fault of this prompt is part of the result, not an exception."""
+    def estimate(self, prompt: Prompt, *, keep: bool = False) -> PromptResult:
+        """Estimate every harm on one prompt; a fault of this prompt is part of the result, not an exception.
+
+        Args:
+            keep: keep what `refine` needs, and hand out the hits that later plans are chosen from.
+        """
         try:
-            draws = self.draw(prompt)
-            weights = balance_weights(draws)
+            evidence, hits = self._first_draws(prompt, keep)
         except FloatingPointError as exc:
-            fault = NumericalFault(prompt.id, f"prompt {prompt.id!r} has no estimate: {exc}")
-            return _failed(prompt, fault)
+            return _failed(prompt, NumericalFault(prompt.id, f"prompt {prompt.id!r} has no estimate: {exc}"))
         except PromptFailed as exc:
             return _failed(prompt, exc)
-        outputs = self.texts(draws)
-        estimates: list[Estimate] = []
-        observed: dict[str, bool] = {}
-        for harm, judge in zip(self.harms, self.judges, strict=True):
-            verdicts = judge.judge(prompt, outputs)
-            estimates.append(
-                estimate_harm(prompt, harm.name, draws, weights, verdicts, harm.cut, self.config)
-            )
-            if prompt.response is not None:
-                seen = judge.judge(prompt, [prompt.response])
-                if not seen.unreadable[0]:
-                    observed[harm.name] = bool(seen.harmful(harm.cut)[0])
-        return PromptResult(prompt, tuple(estimates), observed)
+        if keep:
+            self._remember(prompt, evidence)
+        return self._result(prompt, evidence, hits, observed=self._observed(prompt))
 
-    def draw(self, prompt: Prompt) -> Draws:
-        """Draw and score this prompt's sequences from its own random stream.
+    def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
+        """Add draws to a prompt that was estimated with `keep`.
+
+        Args:
+            samples: further draws, from the prompt's own plan.
+
+        Returns:
+            The estimate from all draws; None when what was drawn before is no longer in memory, or the further draws
+            failed: the estimate made before then stands.
+        """
+        before = self._evidence.get(prompt.stream_key)
+        if before is None:
+            return None
+        try:
+            drawn = self._draw(prompt, before.mixture, samples, len(before.stages))
+        except (FloatingPointError, PromptFailed) as exc:
+            log.warning(
+                "prompt %r keeps its first estimate: further draws failed (%s)", prompt.id, type(exc).__name__
+            )
+            return None
+        slope = before.stages[-1].slope
+        stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=slope)
+        hits = self._hits(prompt, [drawn], before.draws + samples)
+        evidence = replace(
+            before,
+            stages=(*before.stages, self._with_overhead(stage)),
+            readings=(*before.readings, drawn.readings),
+        )
+        self._remember(prompt, evidence)
+        return self._result(prompt, evidence, hits, observed={})
+
+    def replan(self, hits: Sequence[Hit], now: datetime) -> tuple[Plan, ...]:
+        """Choose the plans of the next cycle from hits of earlier ones; see `Planner.replan`."""
+        self._evidence.clear()
+        plans = self.planner.replan(hits, self.engine.score, now)
+        self.engine.take_overhead()  # belongs to no prompt
+        return plans
+
+    def draw(self, prompt: Prompt, samples: int | None = None) -> Draws:
+        """Draw from the plan in force, without pilot and judge.
 
         Raises:
             PromptFailed: see `Engine.draw`.
         """
-        return self.engine.draw(
-            prompt, self.proposals, self.counts, prompt_stream(self.config.seed, prompt.stream_key)
-        )
+        mixture = self.planner.mixture(prompt.stratum)
+        return self._sample(prompt, mixture, samples or self.config.samples_per_prompt, 0)
 
     def texts(self, draws: Draws) -> list[str]:
         """The draws as a user would read them, without special tokens."""
         rows = [row[:length] for row, length in zip(draws.tokens, draws.lengths, strict=True)]
         texts: list[str] = self.model.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return texts
+
+    # ---- stages
+
+    def _first_draws(self, prompt: Prompt, keep: bool) -> tuple[_Evidence, tuple[Hit, ...]]:
+        """The pilot, where there is one, and the main stage."""
+        mixture = self.planner.mixture(prompt.stratum)
+        samples = self.config.samples_per_prompt
+        pilot_samples = self._pilot_samples(mixture)
+        stages: list[Stage] = []
+        drawn: list[_Drawn] = []
+        slope = (0.0,) * len(self.harms)
+        if pilot_samples:
+            pilot = self._draw(prompt, mixture, pilot_samples, 0)
+            drawn.append(pilot)
+            stages.append(Stage.of(pilot.draws, pilot.weights, counted=False, slope=slope))
+            mixture = self.planner.after_pilot(mixture, self._hits(prompt, [pilot], pilot_samples))
+            counts = count_draws(mixture, samples - pilot_samples, self.config.defensive_share)
+            slope = tuple(
+                control_slope(pilot.draws, reading.events, mixture.proposals, counts)
+                for reading in pilot.readings
+            )
+        main = self._draw(prompt, mixture, samples - pilot_samples, len(stages))
+        drawn.append(main)
+        stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
+        hits = self._hits(prompt, drawn, samples) if keep else ()
+        stages[-1] = self._with_overhead(stages[-1])
+        return _Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
+
+    def _with_overhead(self, stage: Stage) -> Stage:
+        """The stage with what the scoring of hits has cost."""
+        tokens, seconds = self.engine.take_overhead()
+        return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
+
+    def _pilot_samples(self, mixture: Mixture) -> int:
+        """Draws of the pilot; none where there is nothing to choose, or too few to choose from."""
+        wanted = round(self.config.pilot_share * self.config.samples_per_prompt)
+        worth_it = self.config.adapt and len(mixture.proposals) > 1 and wanted >= _SMALLEST_PILOT
+        return wanted if worth_it else 0
+
+    def _draw(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> _Drawn:
+        draws = self._sample(prompt, mixture, samples, stage)
+        weights = balance_weights(draws)
+        return _Drawn(draws, weights, self._judged(prompt, self.texts(draws)))
+
+    def _sample(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Draws:
+        counts: IntArray = count_draws(mixture, samples, self.config.defensive_share)
+        stream = prompt_stream(self.config.seed, prompt.stream_key, stage)
+        return self.engine.draw(prompt, mixture.proposals, counts, stream)
+
+    def _judged(self, prompt: Prompt, outputs: Sequence[str]) -> tuple[Reading, ...]:
+        """Every harm's verdicts; a judge that serves several harms reads once."""
+        verdicts = {id(judge): judge.judge(prompt, outputs) for judge in dict.fromkeys(self.judges)}
+        return tuple(
+            Reading.of(verdicts[id(judge)], harm.cut)
+            for harm, judge in zip(self.harms, self.judges, strict=True)
+        )
+
+    def _observed(self, prompt: Prompt) -> dict[str, bool]:
+        """Per harm, whether the deployment's own answer is harmful; a harm without a verdict is absent."""
+        if prompt.response is None:
+            return {}
+        readings = self._judged(prompt, [prompt.response])
+        return {
+            harm.name: bool(reading.harmful[0])
+            for harm, reading in zip(self.harms, readings, strict=True)
+            if not reading.unreadable[0] and reading.multiplicity[0] > 0
+        }
+
+    def _hits(self, prompt: Prompt, drawn: Sequence[_Drawn], total: int) -> tuple[Hit, ...]:
+        """Hits of some stages, scored under every voice."""
+        rng = prompt_stream(self.config.seed, f"hits/{prompt.stream_key}", len(drawn))
+        hits = [
+            hit
+            for part in drawn
+            for harm, reading in zip(self.harms, part.readings, strict=True)
+            for hit in kept_hits(
+                prompt,
+                harm.name,
+                part.draws,
+                part.weights,
+                reading,
+                total=total,
+                voices=self.planner.fingerprint,
+                rng=rng,
+            )
+        ]
+        missing = incomplete(hits)
+        if missing:
+            found = self.engine.score(prompt, [hits[i].tokens for i in missing])
+            for row, i in enumerate(missing):
+                log_probs = found[:, row, : len(hits[i].tokens)].astype(np.float32)
+                hits[i] = replace(hits[i], log_probs=log_probs)
+        return tuple(hits)
+
+    # ---- results
+
+    def _remember(self, prompt: Prompt, evidence: _Evidence) -> None:
+        self._evidence[prompt.stream_key] = evidence
+        self._evidence.move_to_end(prompt.stream_key)
+        while len(self._evidence) > _EVIDENCE:
+            self._evidence.popitem(last=False)
+
+    def _result(
+        self, prompt: Prompt, evidence: _Evidence, hits: tuple[Hit, ...], observed: dict[str, bool]
+    ) -> PromptResult:
+        estimates = tuple(
+            estimate_harm(
+                prompt,
+                harm.name,
+                place,
+                evidence.stages,
+                [part[place] for part in evidence.readings],
+                self.config,
+                self._judge_errors.get(harm.name),
+            )
+            for place, harm in enumerate(self.harms)
+        )
+        return PromptResult(prompt, estimates, observed, hits=hits, spread=evidence.spread)
 
 
 def open_session(config: Config) -> Session:
@@ -92,22 +300,45 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
-    judges = tuple(build_judge(harm.judge) for harm in config.all_harms)
+    judges = _build_judges(config.all_harms)
+    judge_errors = {
+        harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
+        for harm, judge in zip(config.all_harms, judges, strict=True)
+        if harm.calibration is not None
+    }
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
     contrasts = require_contrast(model, experts)
-    cap = config.model.max_new_tokens
-    proposals = plan_proposals(len(experts), config.estimate.windows, cap)
-    engine = Engine(model, experts, Sampler(config.model.sampler), cap, config.model.batch_rows)
-    counts = allocate(config.estimate.samples_per_prompt, config.estimate.defensive_share, len(proposals))
-    return Session(model, engine, proposals, counts, config.all_harms, judges, config.estimate, contrasts)
+    voices = voices_of([expert.ladder for expert in config.experts])
+    engine = Engine(
+        model,
+        experts,
+        voices,
+        Sampler(config.model.sampler),
+        config.model.max_new_tokens,
+        config.model.batch_rows,
+    )
+    return Session(config, model, engine, judges, contrasts, judge_errors)
 
 
-def prompt_stream(seed: int, stream_key: str) -> np.random.Generator:
-    """The random stream of one prompt."""
+def prompt_stream(seed: int, stream_key: str, stage: int = 0) -> np.random.Generator:
+    """The random stream of one stage of one prompt."""
     digest = hashlib.blake2b(stream_key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     words = [int(word) for word in np.frombuffer(digest, dtype=np.uint32)]
+    words += [stage] if stage else []
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
+
+
+def _build_judges(harms: Sequence[HarmConfig]) -> list[Judge]:
+    """One judge per harm; harms that differ in the threshold only share one."""
+    built: dict[str, Judge] = {}
+    judges = []
+    for harm in harms:
+        key = harm.judge.model_dump_json(exclude={"threshold"})
+        if key not in built:
+            built[key] = build_judge(harm.judge)
+        judges.append(built[key])
+    return judges
 
 
 def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from riskmon.estimate.cycle import run_cycle, summarize_cycle
-from riskmon.estimate.intervals import binomial_upper
+from riskmon.config import EstimateConfig
+from riskmon.estimate.allocation import Candidate, further_draws
+from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
 from riskmon.records import Estimate, Flag, Prompt, PromptResult, Stratum
+from riskmon.statistics import upper_limit
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -94,7 +97,7 @@ def test_summary_adds_costs_once_per_prompt_and_health_per_harm():
     assert h.khat == 0.6
     assert (h.coverage_gap_ratio, g.coverage_gap_ratio) == (0, 0.5)
     assert g.khat is None
-    assert g.uncovered_upper == binomial_upper(2, 20)
+    assert g.uncovered_upper == upper_limit(2, 20)
 
 
 def test_a_cycle_without_estimates_knows_nothing():
@@ -104,3 +107,46 @@ def test_a_cycle_without_estimates_knows_nothing():
     assert summary.health[0].uncovered_upper == 1
     assert summary.left_out == 3
     assert not summary.complete
+
+
+# ---- further draws
+
+
+def refinable(i, spread, *, n=100, seconds=2.0):
+    """A result whose pilot of twenty draws had this spread and mean."""
+    result = result_of(PROMPTS[i], device_seconds=seconds)
+    estimate = replace(result.estimates[0], n=n)
+    return replace(result, estimates=(estimate,), spread=((spread, 1e-3),))
+
+
+CONFIG = EstimateConfig(samples_per_prompt=100, pilot_share=0.2, refine_limit=5, early_stop=0.0)
+
+
+def test_further_draws_go_where_the_pilot_spread_and_the_requests_are():
+    results = [refinable(0, 1e-3), refinable(1, 8e-3), refinable(2, 1e-3)]
+    found = plan_refinement(results, [1.0, 1.0, 4.0], 8.0, CONFIG)
+    candidates = [
+        Candidate(requests, ((spread, 1e-3),), pilot_draws=20, draws=80, seconds_per_draw=0.02)
+        for requests, spread in ((1.0, 1e-3), (1.0, 8e-3), (4.0, 1e-3))
+    ]
+    extra = further_draws(candidates, 8.0, limit=480, early_stop=0.0)
+    assert found == [(i, draws) for i, draws in enumerate(extra.tolist()) if draws]
+    assert {i for i, _ in found} == {1, 2}
+    assert sum(draws for _, draws in found) * 0.02 == pytest.approx(8.0, abs=0.05)
+
+
+def test_only_prompts_with_an_estimate_and_a_pilot_get_further_draws():
+    without_pilot = replace(refinable(1, 8e-3), spread=())
+    failed = PromptResult(PROMPTS[0], failure="too_long", message="prompt has too many tokens")
+    found = plan_refinement([failed, without_pilot, refinable(2, 8e-3)], [9.0, 9.0, 1.0], 4.0, CONFIG)
+    assert found in ([(2, 199)], [(2, 200)])  # 4 s at 0.02 s a draw, cut down to whole draws
+
+
+def test_no_prompt_gets_more_than_the_limit():
+    results = [refinable(0, 8e-3), refinable(1, 8e-3, n=450)]
+    assert plan_refinement(results, [1.0, 1.0], 1e6, CONFIG) == [(0, 400), (1, 50)]
+
+
+def test_without_time_or_results_nothing_is_drawn():
+    assert plan_refinement([refinable(0, 8e-3)], [1.0], 0.0, CONFIG) == []
+    assert plan_refinement([], [], 100.0, CONFIG) == []

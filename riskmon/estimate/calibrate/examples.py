@@ -5,9 +5,9 @@ In come harmful draws of earlier cycles (`Hit`) or a file of JSON lines that peo
 optional `id` and `weight`. A response is tokenised without special tokens, behind the rendered prompt, and
 closed by the model's first stop token, since an answer that ends is another answer than one that goes on.
 
-Some examples are held out to choose the step that is kept. Whole prompts are, so that a variant is judged on
-prompts it was not fitted to; with a single prompt, whole answers are. The choice is a hash and no draw: it
-hardly moves from one refit to the next. Faults name the file and the line, and never show its text.
+Some examples are held out to choose the step that is kept. Whole prompts are, so that a variant is judged on prompts it
+was not fitted to; or whole answers, with a single prompt or where told so. The choice is a hash and no draw: it hardly
+moves from one refit to the next. Faults name the file and the line, and never show its text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -103,16 +103,19 @@ def examples_from_pairs(model: LanguageModel, path: Path) -> list[Example]:
     return examples
 
 
-def hold_out(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
+def hold_out(
+    examples: Sequence[Example], share: float, by: Literal["prompts", "answers"] = "prompts"
+) -> tuple[list[Example], list[Example]]:
     """Split into examples to fit and examples to choose the step by.
 
-    Prompts are ordered by a hash of their id and the first `share` of them held out, at least one and never all. With a
-    single prompt the same is done with its distinct answers.
+    Prompts are ordered by a hash of their id and the first `share` of them held out, at least one and never all. By
+    answers, or with a single prompt, the same is done with distinct answers: right where the variant is for the very
+    prompts it is fitted to.
 
     Raises:
         InputError: there is only one distinct answer, or none.
     """
-    several = len({example.prompt_id for example in examples}) > 1
+    several = by == "prompts" and len({example.prompt_id for example in examples}) > 1
     key: Callable[[Example], object] = (lambda e: e.prompt_id) if several else (lambda e: e.answer)
     groups = sorted({_hash(key(example)) for example in examples})
     if len(groups) < 2:

@@ -118,7 +118,7 @@ def fit_lora(
         ExpertUnusable: the adapter in `start` does not fit the target.
     """
     check_folder(config, folder)
-    fitted, held_out = hold_out(examples, config.validation_share)
+    fitted, held_out = hold_out(examples, config.validation_share, config.hold_out)
     origin = {
         **describe_target(model.module),
         "examples_sha256": digest_of_examples(examples),

@@ -1,0 +1,49 @@
+"""A context run once and shared: copies of its cache are apart, and what is run behind it is exact."""
+
+import pytest
+import torch
+from support.worlds import prompt_ids, tiny_llama
+
+from riskmon.estimate.prefix import extend, open_prefix
+
+ANSWERS = torch.tensor([[6, 7, 2], [2, 2, 9], [5, 6, 7]])
+
+
+@pytest.fixture(scope="module")
+def module():
+    return tiny_llama(0).requires_grad_(False)
+
+
+@pytest.fixture
+def prefix(module):
+    return open_prefix(module, prompt_ids().tolist(), torch.device("cpu"))
+
+
+def plain(module, tokens):
+    """Logits of every token of the answers and of the one behind them, without a cache: [n, t + 1, V]."""
+    context = prompt_ids()
+    return module(torch.cat([context.expand(len(tokens), -1), tokens], dim=1)).logits[:, len(context) - 1 :]
+
+
+def test_it_gives_the_first_token_s_logits(module, prefix):
+    torch.testing.assert_close(prefix.logits, plain(module, ANSWERS)[0, 0])
+    assert prefix.length == len(prompt_ids())
+
+
+@pytest.mark.parametrize("steps", [(3,), (1, 1, 1), (2, 1)])
+def test_tokens_behind_it_are_exact_in_one_pass_or_several(module, prefix, steps):
+    cache = prefix.spread(3)
+    logits, start = [], 0
+    for step in steps:
+        logits.append(extend(module, cache, ANSWERS[:, start : start + step], prefix.length + start))
+        start += step
+    torch.testing.assert_close(torch.cat(logits, dim=1), plain(module, ANSWERS)[:, 1:], atol=2e-5, rtol=1e-5)
+
+
+def test_copies_are_apart_and_the_context_stays_as_it_was(module, prefix):
+    first, second = prefix.spread(3), prefix.spread(2)
+    extend(module, first, ANSWERS, prefix.length)
+    assert first.get_seq_length() == prefix.length + 3
+    assert second.get_seq_length() == prefix.cache.get_seq_length() == prefix.length
+    again = extend(module, prefix.spread(3), ANSWERS, prefix.length)
+    torch.testing.assert_close(again, plain(module, ANSWERS)[:, 1:], atol=2e-5, rtol=1e-5)
