@@ -18,6 +18,7 @@ from types import FrameType
 
 from riskmon import __version__, jobs, logs
 from riskmon.config import Config
+from riskmon.cycles import estimate_cycle
 from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError, WorkerLost
 from riskmon.publish import Facts, Server, build_app
 from riskmon.records import CycleSummary, Forecast, Snapshot, TrafficStatus
@@ -164,7 +165,7 @@ class Daemon:
             self._scheduler.hasten("forecast")
 
     def _run_cycle(self) -> CycleSummary | None:
-        return jobs.estimate_cycle(
+        return estimate_cycle(
             self._store, self._worker, self._config, utc_now, self._stopped, self._out_of_patience
         )
 

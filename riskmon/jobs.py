@@ -13,24 +13,18 @@ from datetime import datetime
 import numpy as np
 
 from riskmon.config import Config, TrafficConfig
-from riskmon.errors import WorkerLost
-from riskmon.estimate.cycle import run_cycle, summarize_cycle
 from riskmon.forecast import make_forecasts
-from riskmon.records import CycleSummary, Forecast, Prompt, PromptResult
+from riskmon.records import Forecast
+from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.source import Source
-from riskmon.worker import DeviceWorker
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 Stop = Callable[[], bool]
 
-# Prompts taken into memory for one cycle; far more than any device budget reaches.
-_CYCLE_PROMPTS = 5_000
-# Losses of the worker in one cycle after which the fault is no longer taken for a single prompt's.
-_WORKER_LOSSES = 3
 _STATUS_EVERY_S = 2.0
 
 
@@ -71,70 +65,6 @@ def follow_traffic(
             return
 
 
-def estimate_cycle(
-    store: Store, worker: DeviceWorker, config: Config, clock: Clock, stop: Stop, give_up: Stop
-) -> CycleSummary | None:
-    """Estimate the sampled prompts that wait, within the device budget; every finished prompt is stored at once.
-
-    Args:
-        stop: asked before each prompt; a True ends the cycle early.
-        give_up: asked while a prompt is under way; a True abandons it.
-
-    Returns:
-        What was done, as stored; None when no prompt was waiting.
-
-    Raises:
-        StoreUnavailable: the store cannot be read or written; what was stored stays.
-        UserError: a worker that had to be restarted can no longer load the model.
-    """
-    started_at = clock()
-    waiting = store.pending_prompts(started_at - config.forecast.lookback, _CYCLE_PROMPTS)
-    if not waiting:
-        return None
-    log.info("estimate cycle: %d prompts waiting", len(waiting))
-    deadline = time.monotonic() + config.estimate.deadline.total_seconds()
-    losses = 0
-
-    def ask(prompt: Prompt) -> PromptResult:
-        nonlocal losses
-        try:
-            return worker.estimate(prompt, deadline, give_up)
-        except WorkerLost as exc:
-            losses += 1
-            if give_up() or time.monotonic() > deadline or losses >= _WORKER_LOSSES:
-                raise
-            log.error("prompt %r left out: %s", prompt.id, exc)
-            return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
-
-    cycle = store.begin_cycle(started_at)
-    results: list[PromptResult] = []
-    broken_off = False
-    try:
-        for result in run_cycle((item.prompt for item in waiting), ask, config.estimate.device_budget, stop):
-            store.write_result(cycle, result, clock())
-            results.append(result)
-    except WorkerLost as exc:
-        broken_off = True
-        log.error("estimate cycle broken off: %s", exc)
-    summary = summarize_cycle(
-        results,
-        [harm.name for harm in config.all_harms],
-        asked=len(waiting),
-        started_at=started_at,
-        finished_at=clock(),
-        complete=not broken_off and not stop(),
-    )
-    store.finish_cycle(cycle, summary)
-    log.info(
-        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds",
-        summary.prompts,
-        sum(summary.failures.values()),
-        summary.left_out,
-        summary.device_seconds,
-    )
-    return summary
-
-
 def forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
     """Forecast the next 24 hours from what the store holds, and store it; empty before there are estimates."""
     made = preview_forecast(store, config, command, now)
@@ -152,6 +82,12 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         window=traffic.window,
         windows=store.volume(since),
         estimates=store.weighted_estimates(since),
+        coverage=store.coverage(now - config.store.retention),
+        judge_errors={
+            harm.name: load_judge_error(harm.calibration, None, harm.cut, harm.name)
+            for harm in config.all_harms
+            if harm.calibration is not None
+        },
         harms=[harm.name for harm in config.all_harms],
         now=now,
         # One stream per moment: two processes that forecast at the same time say the same.

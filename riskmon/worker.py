@@ -2,7 +2,7 @@
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Prompts go in and results come out through a pipe; the store is never touched from here.
+Questions (estimate, refine, replan) go in and answers come out through a pipe; the store is never touched from here.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any
 
 from riskmon import logs
 from riskmon.config import Config
 from riskmon.errors import RiskmonError, UserError, WorkerLost
-from riskmon.records import Prompt, PromptResult
+from riskmon.records import Hit, Plan, Prompt, PromptResult
+
+if TYPE_CHECKING:
+    from riskmon.estimate.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ class DeviceWorker:
         self._config = config
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._plan_basis: tuple[tuple[Hit, ...], datetime] | None = None
 
     def start(self, stop: Callable[[], bool]) -> WorkerInfo:
         """Spawn the process and wait until the model is loaded.
@@ -88,19 +94,58 @@ class DeviceWorker:
             WorkerLost: the process died, overran the deadline, or the caller stopped waiting.
             UserError: a restarted worker can no longer load the model.
         """
-        if self._process is None:
-            self.start(stop)
-        assert self._pipe is not None
-        try:
-            self._pipe.send(prompt)
-        except OSError as exc:
-            self._end()
-            raise WorkerLost("the device worker died") from exc
-        answer = self._receive(deadline, stop)
+        answer = self._ask(("estimate", prompt), deadline, stop)
         if not isinstance(answer, PromptResult):
             self._end()
             raise WorkerLost(f"the device worker failed: {answer}")
         return answer
+
+    def refine(
+        self, prompt: Prompt, samples: int, deadline: float, stop: Callable[[], bool]
+    ) -> PromptResult | None:
+        """Add draws to a prompt that this process has estimated; None where its first estimate stands.
+
+        Raises:
+            WorkerLost, UserError: as `estimate`.
+        """
+        answer = self._ask(("refine", prompt, samples), deadline, stop)
+        if answer is not None and not isinstance(answer, PromptResult):
+            self._end()
+            raise WorkerLost(f"the device worker failed: {answer}")
+        return answer
+
+    def replan(
+        self, hits: Sequence[Hit], now: datetime, deadline: float, stop: Callable[[], bool]
+    ) -> tuple[Plan, ...]:
+        """Choose the plans of a cycle; a worker that is lost later chooses them again when it is restarted.
+
+        Raises:
+            WorkerLost, UserError: as `estimate`.
+        """
+        self._plan_basis = None  # a restart on the way here needs no plan: this call makes one
+        answer = self._ask(("replan", tuple(hits), now), deadline, stop)
+        if not isinstance(answer, tuple):
+            self._end()
+            raise WorkerLost(f"the device worker failed: {answer}")
+        self._plan_basis = (tuple(hits), now)
+        return answer
+
+    def _ask(self, question: tuple[object, ...], deadline: float, stop: Callable[[], bool]) -> object:
+        """Send a question and wait for its answer, in a worker that may first have to be started."""
+        if self._process is None:
+            self.start(stop)
+            if self._plan_basis is not None:
+                self._put(("replan", *self._plan_basis), deadline, stop)
+        return self._put(question, deadline, stop)
+
+    def _put(self, question: tuple[object, ...], deadline: float, stop: Callable[[], bool]) -> object:
+        assert self._pipe is not None
+        try:
+            self._pipe.send(question)
+        except OSError as exc:
+            self._end()
+            raise WorkerLost("the device worker died") from exc
+        return self._receive(deadline, stop)
 
     def close(self) -> None:
         """End the process at once."""
@@ -163,15 +208,24 @@ def _serve(pipe: Connection, config: Config) -> None:
     )
     while True:
         try:
-            prompt = pipe.recv()
+            question = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(session.estimate(prompt))
+            pipe.send(_answer(session, *question))
         except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
-            log.error("the device worker failed on prompt %r: %s", prompt.id, logs.describe(exc))
-            pipe.send(WorkerLost(f"{type(exc).__name__} on prompt {prompt.id!r}"))
+            about = f" on prompt {question[1].id!r}" if isinstance(question[1], Prompt) else ""
+            log.error("the device worker failed to %s%s: %s", question[0], about, logs.describe(exc))
+            pipe.send(WorkerLost(f"{type(exc).__name__}{about}"))
             return
+
+
+def _answer(session: Session, verb: str, *arguments: Any) -> object:
+    if verb == "estimate":
+        return session.estimate(*arguments, keep=True)
+    if verb == "refine":
+        return session.refine(*arguments)
+    return session.replan(*arguments)
 
 
 def _follow_parent() -> None:

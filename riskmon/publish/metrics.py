@@ -20,6 +20,7 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
 from riskmon.records import CycleSummary, Forecast, HarmHealth, Snapshot
+from riskmon.statistics import upper_limit
 
 Family = GaugeMetricFamily | CounterMetricFamily
 Sample = tuple[Sequence[str], float | None]
@@ -40,7 +41,6 @@ _FORECAST: tuple[tuple[Metric, Metric, Callable[[Forecast], float | None]], ...]
     (names.WORST_QUERY_PROBABILITY, names.TOTAL_WORST_QUERY_PROBABILITY, lambda f: f.worst_query_probability),
 )
 _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
-    (names.UNCOVERED_HARM_PROBABILITY_UPPER, lambda h: h.uncovered_upper),
     (names.ESTIMATE_ESS_RATIO, lambda h: h.ess_ratio),
     (names.ESTIMATE_KHAT, lambda h: h.khat),
     (names.ESTIMATE_COVERAGE_GAP_RATIO, lambda h: h.coverage_gap_ratio),
@@ -118,6 +118,7 @@ def _cycles(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
         yield _family(names.ESTIMATE_DURATION, [((), success.duration_seconds)])
     if snapshot.last_cycle is not None:
         yield from _health(snapshot.last_cycle, facts)
+        yield _uncovered(snapshot, snapshot.last_cycle, facts)
 
 
 def _health(cycle: CycleSummary, facts: Facts) -> Iterator[Family]:
@@ -128,6 +129,15 @@ def _health(cycle: CycleSummary, facts: Facts) -> Iterator[Family]:
     yield _family(names.ESTIMATE_WEIGHT_MEAN, [((), cycle.weight_mean)])
     yield _family(names.ESTIMATE_PATH_DISCREPANCY, [((), cycle.path_discrepancy)])
     yield _family(names.ESTIMATE_LEFT_OUT, [((), cycle.left_out)])
+
+
+def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:
+    """Pooled over all that the store holds; where only the target is drawn from there is no such count."""
+    upper = {health.harm: health.uncovered_upper for health in cycle.health}
+    upper |= {count.harm: upper_limit(count.gap_hits, count.target_draws) for count in snapshot.coverage}
+    return _family(
+        names.UNCOVERED_HARM_PROBABILITY_UPPER, [((harm.name,), upper.get(harm.name)) for harm in facts.harms]
+    )
 
 
 def _work(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:

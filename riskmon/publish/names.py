@@ -203,7 +203,8 @@ UNCOVERED_HARM_PROBABILITY_UPPER = Metric(
     "riskmon_uncovered_harm_probability_upper",
     "gauge",
     "probability",
-    "95% upper bound on the mean probability of harm that no proposal but the target itself reaches.",
+    "95% upper bound on the mean probability of harm that no proposal but the target itself reaches, "
+    "pooled over all prompts, strata and days in the store.",
     (HARM,),
 )
 ESTIMATE_ESS_RATIO = Metric(

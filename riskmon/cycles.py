@@ -1,0 +1,157 @@
+"""One estimate cycle: plans from earlier hits, every prompt's draws, further draws where they matter.
+
+Reads the store, asks the device worker, writes the store. A cycle may end at any point (budget, deadline, signal, a
+lost worker): what is finished is in the store, and the summary says what was left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from riskmon.config import Config
+from riskmon.errors import WorkerLost
+from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
+from riskmon.jobs import Clock, Stop
+from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt
+from riskmon.store import Store
+from riskmon.worker import DeviceWorker
+
+log = logging.getLogger(__name__)
+
+# Prompts taken into memory for one cycle; far more than any device budget reaches.
+_CYCLE_PROMPTS = 5_000
+# Hits read for one choice of plans, over all strata and harms; bounds memory at a few hundred MB.
+_PLAN_HITS = 20_000
+# Losses of the worker in one cycle after which the fault is no longer taken for a single prompt's.
+_WORKER_LOSSES = 3
+
+
+def estimate_cycle(
+    store: Store, worker: DeviceWorker, config: Config, clock: Clock, stop: Stop, give_up: Stop
+) -> CycleSummary | None:
+    """Estimate the sampled prompts that wait, within the device budget; every finished prompt is stored at once.
+
+    First the plans are chosen from the hits of earlier cycles. Then every prompt gets its draws, in an order of which
+    any prefix is a fair sample. What the budget has left goes to the prompts that matter most to the forecast.
+
+    Args:
+        stop: asked before each prompt; a True ends the cycle early.
+        give_up: asked while a prompt is under way; a True abandons it.
+
+    Returns:
+        What was done, as stored; None when no prompt was waiting.
+
+    Raises:
+        StoreUnavailable: the store cannot be read or written; what was stored stays.
+        UserError: a worker that had to be restarted can no longer load the model.
+    """
+    started_at = clock()
+    waiting = store.pending_prompts(started_at - config.forecast.lookback, _CYCLE_PROMPTS)
+    if not waiting:
+        return None
+    log.info("estimate cycle: %d prompts waiting", len(waiting))
+    device = _Device(worker, time.monotonic() + config.estimate.deadline.total_seconds(), give_up)
+    cycle = store.begin_cycle(started_at)
+    results: list[PromptResult] = []
+    try:
+        _choose_plans(store, device, config, started_at)
+        first_budget = config.estimate.device_budget * (1 - config.estimate.refine_share)
+        for result in run_cycle((item.prompt for item in waiting), device.estimate, first_budget, stop):
+            store.write_result(cycle, result, clock())
+            results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
+        _refine(store, device, config, cycle, waiting, results, clock, stop)
+    except WorkerLost as exc:
+        device.broken_off = True
+        log.error("estimate cycle broken off: %s", exc)
+    store.trim_hits(config.estimate.hits_kept)
+    summary = summarize_cycle(
+        results,
+        [harm.name for harm in config.all_harms],
+        asked=len(waiting),
+        started_at=started_at,
+        finished_at=clock(),
+        complete=not device.broken_off and not stop(),
+    )
+    store.finish_cycle(cycle, summary)
+    log.info(
+        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds",
+        summary.prompts,
+        sum(summary.failures.values()),
+        summary.left_out,
+        summary.device_seconds,
+    )
+    return summary
+
+
+class _Device:
+    """The worker as one cycle uses it: a prompt that costs it its life is left out, up to a few times."""
+
+    def __init__(self, worker: DeviceWorker, deadline: float, give_up: Stop) -> None:
+        self.worker = worker
+        self.deadline = deadline
+        self.give_up = give_up
+        self.broken_off = False
+        self._losses = 0
+
+    def estimate(self, prompt: Prompt) -> PromptResult:
+        try:
+            return self.worker.estimate(prompt, self.deadline, self.give_up)
+        except WorkerLost as exc:
+            self._losses += 1
+            hopeless = self.give_up() or time.monotonic() > self.deadline or self._losses >= _WORKER_LOSSES
+            if hopeless:
+                raise
+            log.error("prompt %r left out: %s", prompt.id, exc)
+            return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
+
+
+def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) -> None:
+    """Have the worker choose plans from stored hits, and store what it chose."""
+    kept = config.estimate.hits_kept if config.estimate.adapt else 0
+    limit = min(kept, _PLAN_HITS // max(1, len(store.strata()) * len(config.all_harms)))
+    hits = store.hits(now - config.store.retention, limit) if limit else []
+    plans = device.worker.replan(hits, now, device.deadline, device.give_up)
+    store.write_plans(plans)
+    log.info("plan of the cycle: %s", plans[0].reason)
+
+
+def _refine(
+    store: Store,
+    device: _Device,
+    config: Config,
+    cycle: int,
+    waiting: Sequence[SampledPrompt],
+    results: list[PromptResult],
+    clock: Clock,
+    stop: Stop,
+) -> None:
+    """Give the prompts that matter most further draws, until the device budget is spent."""
+    budget = config.estimate.device_budget.total_seconds()
+    spent = sum(result.estimates[0].device_seconds for result in results if result.estimates)
+    if stop() or not results:
+        return
+    requests = _requests(store, waiting[: len(results)])
+    chosen = plan_refinement(results, requests, budget - spent, config.estimate)
+    for place, draws in chosen:
+        if stop() or spent >= budget:
+            return
+        refined = device.worker.refine(results[place].prompt, draws, device.deadline, device.give_up)
+        if refined is None:
+            continue
+        store.refine_result(cycle, refined, clock())
+        spent += refined.estimates[0].device_seconds - results[place].estimates[0].device_seconds
+        results[place] = dataclasses.replace(refined, hits=())
+    log.info("estimate cycle: %d of %d prompts got further draws", len(chosen), len(results))
+
+
+def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:
+    """Requests that each prompt of a cycle stands for: those of its cell, shared with the cell's other prompts."""
+    cells = [(item.window_start, item.prompt.stratum) for item in done]
+    members = Counter(cells)
+    counted = {(window.start, window.stratum): window.requests for window in store.volume(min(cells)[0])}
+    return [counted.get(cell, 0) / members[cell] for cell in cells]
