@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="Configuration file.")]
 DEFAULT_CONFIG = Path("riskmon.yaml")
+_INTERRUPTED = 130
 
 
 def _show_version(wanted: bool) -> None:
@@ -82,12 +84,7 @@ def estimate(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the configured one.")] = None,
 ) -> None:
     """Estimate each prompt's probability of harm: one JSON line per prompt and harm."""
-    settings = _load(config)
-    given = {"samples_per_prompt": samples, "seed": seed}
-    changed = settings.estimate.model_copy(
-        update={key: value for key, value in given.items() if value is not None}
-    )
-    settings = settings.model_copy(update={"estimate": changed})
+    settings = _with_estimate(_load(config), samples_per_prompt=samples, seed=seed)
     from riskmon.batch import estimate_file
 
     raise typer.Exit(estimate_file(settings, prompts, out))
@@ -110,15 +107,111 @@ def forecast(
     print_forecast(made, as_json=as_json)
 
 
+calibrate = typer.Typer(
+    name="calibrate",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Build unsafe variants; measure the judge.",
+)
+app.add_typer(calibrate)
+
+
+HarmOption = Annotated[str | None, typer.Option("--harm", help="Learn this harm only; all when not given.")]
+
+
+@calibrate.command("direction")
+def calibrate_direction_command(
+    unsafe: Annotated[Path, typer.Argument(help="Unsafe prompts, one JSON object a line.")],
+    safe: Annotated[Path, typer.Argument(help="Harmless prompts of the same form.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    name: Annotated[str, typer.Option(help="Name of the file in calibrate.folder.")] = "direction",
+) -> None:
+    """Find the direction that tells unsafe from safe prompts, for experts of kind steering."""
+    settings = _load(config)
+    from riskmon.calibration.direction import calibrate_direction
+
+    raise typer.Exit(calibrate_direction(settings, unsafe, safe, name))
+
+
+@calibrate.command("lora")
+def calibrate_lora_command(
+    config: ConfigOption = DEFAULT_CONFIG,
+    name: Annotated[str, typer.Option(help="Name of the variant in calibrate.folder.")] = "unsafe",
+    pairs: Annotated[
+        Path | None, typer.Option(help="Learn these prompts with responses, one JSON object a line.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Draw for these prompts; sampled prompts of the store when not given."),
+    ] = None,
+    harm: HarmOption = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the configured one.")] = None,
+) -> None:
+    """Train a first unsafe variant on harmful answers that the configured experts draw, or on written ones."""
+    settings = _with_estimate(_load(config), seed=seed)
+    from riskmon.calibration.variant import calibrate_lora
+
+    _resumable(
+        lambda: calibrate_lora(settings, name, harm=harm, pairs=pairs, prompts=prompts, now=datetime.now(UTC))
+    )
+
+
+@calibrate.command("refit")
+def calibrate_refit_command(
+    config: ConfigOption = DEFAULT_CONFIG,
+    name: Annotated[str, typer.Option(help="Name of the expert, or of the variant.")] = "unsafe",
+    harm: HarmOption = None,
+) -> None:
+    """Train an unsafe variant further, on the harmful answers in the store."""
+    settings = _load(config)
+    from riskmon.calibration.variant import calibrate_refit
+
+    _resumable(lambda: calibrate_refit(settings, name, harm=harm, now=datetime.now(UTC)))
+
+
+@calibrate.command("judge")
+def calibrate_judge_command(
+    labels: Annotated[Path, typer.Argument(help="Labelled answers, one JSON object a line.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    harm: Annotated[
+        str | None, typer.Option(help="Which harm; not needed where the configuration has one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; judge-error-HARM.json when not given.")
+    ] = None,
+) -> None:
+    """Measure how often a judge is wrong, on answers that people have labelled."""
+    settings = _load(config)
+    from riskmon.calibration.judge import calibrate_judge
+
+    raise typer.Exit(calibrate_judge(settings, labels, harm, out, now=datetime.now(UTC)))
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = DEFAULT_CONFIG,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="Leave out what loads a model or asks a judge.")
+    ] = False,
+) -> None:
+    """Check everything that `riskmon run` needs, and say what a cycle will cost; exits with 1 if a check failed."""
+    settings = _load(config)
+    from riskmon.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(settings, config, with_model=not no_model, now=datetime.now(UTC)))
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT_CONFIG,
 ) -> None:
     """Check a configuration file without loading anything."""
     settings = _load(file)
-    harms = ", ".join(harm.name for harm in settings.all_harms)
-    experts = ", ".join(expert.name for expert in settings.experts) or "none: plain Monte Carlo"
-    typer.echo(f"{file} is valid: target {settings.model.target}; experts {experts}; harms {harms}")
+    from riskmon.doctor.settings import describe, missing_calibrations
+
+    typer.echo(f"{file} is valid: {describe(settings)}")
+    for sentence in missing_calibrations(settings):
+        typer.echo(f"warning: {sentence}", err=True)
 
 
 @app.command()
@@ -146,6 +239,23 @@ def _load(path: Path) -> Config:
     return config
 
 
+def _with_estimate(settings: Config, **given: int | None) -> Config:
+    """The configuration with values of `estimate` from the command line, where they are given."""
+    changed = {key: value for key, value in given.items() if value is not None}
+    return settings.model_copy(update={"estimate": settings.estimate.model_copy(update=changed)})
+
+
+def _resumable(work: Callable[[], int]) -> NoReturn:
+    """Do work that goes on where it stopped when it is asked for again, and say so if it is interrupted."""
+    try:
+        code = work()
+    except _Interrupted:
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        typer.echo("riskmon: interrupted; the same command goes on from here", err=True)
+    raise typer.Exit(code)
+
+
 class _Interrupted(BaseException):
     """Ctrl-C, under a name that the command-line library does not take for its own."""
 
@@ -161,7 +271,7 @@ def main() -> None:
         app()
     except _Interrupted:
         typer.echo("riskmon: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except RiskmonError as exc:
         typer.echo(f"riskmon: {exc}", err=True)
         sys.exit(2 if isinstance(exc, UserError) else 1)

@@ -1,4 +1,7 @@
-"""What a person at a terminal sees: the forecast as a table, or as JSON lines for programs."""
+"""What a person at a terminal sees: standard output as every command uses it, and the forecast.
+
+The forecast is a table, or JSON lines for programs.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +35,23 @@ def print_forecast(
         for forecast in forecasts:
             print(json.dumps(_as_json(forecast)))  # noqa: T201 - standard output is the product
         return
-    console = console or _standard_output()
+    console = console or standard_output()
     if not forecasts:
         console.print(NO_FORECAST)
     for harm in dict.fromkeys(forecast.harm for forecast in forecasts):
         console.print(forecast_table(harm, [forecast for forecast in forecasts if forecast.harm == harm]))
 
 
-def _standard_output() -> Console:
+def standard_output() -> Console:
     """A file or a pipe has no width of its own, and must not lose columns to a terminal's default."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    # An id such as `rubric:guard:1f` must not be read as the emoji of that name.
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=_FILE_WIDTH)
+
+
+def say(console: Console, text: str) -> None:
+    """Write a line that is never broken, since it may hold a path to be copied, and never read as markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:

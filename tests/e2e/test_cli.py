@@ -1,13 +1,22 @@
 """The command line as a contract: exit codes, one-sentence errors, output lines."""
 
 import json
+import logging
 import os
 import pty
+import signal
+import stat
 import subprocess
 import sys
+import time
 
 import pytest
+from support.calibration import write_prompts
 from support.daemon import COMMAND, run, write_config
+from support.variants import weights_of
+from typer.testing import CliRunner
+
+from riskmon.cli import app
 
 FIELDS = [
     *("prompt_id", "harm", "stratum", "p", "stderr", "ci_low", "ci_high", "upper_bound"),
@@ -103,6 +112,11 @@ def test_a_failed_prompt_is_named_and_the_rest_is_kept(config, tmp_path):
         (["run", "-c", "{config}"], "needs the section 'traffic'"),
         (["forecast", "-c", "{config}"], "needs the section 'traffic'"),
         (["check-config", "missing.yaml"], "missing.yaml"),
+        (["doctor", "-c", "missing.yaml"], "missing.yaml"),
+        (["calibrate", "direction", "missing.jsonl", "{prompts}", "-c", "{config}"], "missing.jsonl"),
+        (["calibrate", "lora", "-c", "{config}", "--harm", "sad"], "no harm 'sad'; it has bad"),
+        (["calibrate", "refit", "-c", "{config}", "--harm", "sad"], "no harm 'sad'; it has bad"),
+        (["calibrate", "judge", "missing.jsonl", "-c", "{config}"], "missing.jsonl"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -142,10 +156,116 @@ def test_check_config_says_what_it_read(config, tmp_path):
     assert "did you mean 'listen'?" in done.stderr
 
 
-def test_interrupted_estimate_keeps_its_lines(config, tmp_path):
-    import signal
-    import time
+def test_check_config_knows_the_presets_and_misses_calibrations(world, tmp_path):
+    guard = {"kind": "hf-generative", "preset": "strongreject"}
+    cheap = {"kind": "regex", "pattern": "bad"}
+    cascade = {"kind": "cascade", "first": cheap, "second": guard}
 
+    def check(judge, **harm):
+        file = write_config(tmp_path, world.target, harms=[{"name": "bad", "judge": judge, **harm}])
+        return run("check-config", str(file))
+
+    done = check(cascade, calibration="none.json")
+    assert done.returncode == 0
+    assert done.stdout.endswith("harms bad; presets strongreject\n")
+    assert f"harm 'bad': there is no calibration file {tmp_path / 'none.json'}" in done.stderr
+    done = check(cascade | {"second": guard | {"preset": "strongrejekt"}})
+    assert done.returncode == 2
+    assert "unknown preset 'strongrejekt' (did you mean 'strongreject'?); known ones are" in done.stderr
+    code = "import sys, riskmon.doctor.settings, riskmon.estimate.judges.presets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_doctor_exits_with_one_where_a_check_failed(config, world, tmp_path, invoke):
+    done = invoke(["doctor", "-c", config])
+    assert done.exit_code == 0, done.output
+    assert "\nok       expert persona: kind system_prompt, mean log-prob difference" in done.output
+    file = write_config(tmp_path, world.target, traffic={"jsonl": "none.jsonl"})
+    done = run("doctor", "-c", str(file), "--no-model")
+    assert done.returncode == 1
+    assert f"FAILED   traffic: there is no file {tmp_path / 'none.jsonl'}" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+class InterruptAtFirstStep(logging.Handler):
+    """Ctrl-C, as soon as a fit says that it has begun."""
+
+    def emit(self, record):
+        if record.getMessage().startswith("fitting:"):
+            os.kill(os.getpid(), signal.SIGINT)
+            progress_log.removeHandler(self)
+
+
+progress_log = logging.getLogger("riskmon.calibration.progress")
+
+
+@pytest.fixture
+def invoke():
+    """Run a command in this process, which spares loading torch; what it sets up for its own is undone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield lambda command: CliRunner().invoke(app, command)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    progress_log.handlers.clear()
+
+
+def test_an_interrupted_cold_start_goes_on_where_it_stopped(world, tmp_path, invoke):
+    """Interrupted while drawing and while fitting, it makes the adapter that an undisturbed run makes."""
+    words = ("red", "blue", "good", "calm", "and", "or")
+    prompts = write_prompts(tmp_path / "prompts.jsonl", [f"{a} {b} SECRET" for a in words for b in words])
+    folder = tmp_path / "disturbed"
+
+    def command(name):
+        file = write_config(
+            tmp_path,
+            world.target,
+            experts=[{"name": "unsafe", "kind": "checkpoint", "path": str(world.experts["unsafe"])}],
+            harms=[{"name": "slip", "judge": {"kind": "regex", "pattern": "bad worse"}}],
+            estimate={"samples_per_prompt": 200},
+            calibrate={"folder": name, "steps": 30, "evaluate_every": 15},
+        )
+        return ["calibrate", "lora", "-c", str(file), "--prompts", str(prompts), "--seed", "3"]
+
+    draws = folder / ".partial-unsafe-draws.jsonl"
+    process = subprocess.Popen(
+        [*COMMAND, *command("disturbed")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and (not draws.exists() or draws.read_bytes().count(b"\n") < 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert stderr.endswith("riskmon: interrupted; the same command goes on from here\n")
+    drawn = draws.read_bytes().count(b"\n")
+    assert 3 <= drawn < 36
+    assert "SECRET" not in stderr
+
+    progress_log.addHandler(InterruptAtFirstStep())
+    done = invoke(command("disturbed"))
+    assert done.exit_code == 130, done.output
+    assert done.output.endswith("riskmon: interrupted; the same command goes on from here\n")
+    assert f"{drawn} of 36 prompts were drawn for before" in done.output
+    checkpoint = folder / ".partial-unsafe" / "checkpoint.safetensors"
+    assert stat.S_IMODE(draws.stat().st_mode) == stat.S_IMODE(checkpoint.stat().st_mode) == 0o600
+
+    done = invoke(command("disturbed"))
+    assert done.exit_code == 0, done.output
+    assert "drawing" not in done.output
+    assert "the fit goes on from step" in done.output
+    assert "SECRET" not in done.output
+    assert [path.name for path in folder.iterdir()] == ["unsafe"]
+
+    assert invoke(command("calm")).exit_code == 0
+    disturbed, calm = (weights_of(tmp_path / name / "unsafe") for name in ("disturbed", "calm"))
+    assert all(bool((disturbed[key] == calm[key]).all()) for key in calm)
+
+
+def test_interrupted_estimate_keeps_its_lines(config, tmp_path):
     file, out = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
     file.write_text("".join(f'{{"id": "{i}", "prompt": "ask red"}}\n' for i in range(5000)))
     process = subprocess.Popen(
