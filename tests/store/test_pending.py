@@ -31,6 +31,9 @@ def test_a_result_of_either_kind_ends_the_wait(store: Store) -> None:
     store.write_result(cycle, success(first.prompt), NOON)
     store.write_result(cycle, failure(second.prompt), NOON)
     assert offsets(store) == [2, 3]
+    everything = store.sampled_prompts(NOON)
+    assert [item.prompt.position.offset for item in everything if item.prompt.position] == [0, 1, 2, 3]
+    assert store.sampled_prompts(NOON, 1) == everything[:1]
 
 
 def test_only_windows_since_then_count(store: Store) -> None:
