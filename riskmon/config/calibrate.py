@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -28,10 +29,12 @@ class CalibrateConfig(Section):
     learning_rate: float = Field(3e-4, gt=0, description="step size of AdamW")
     batch_size: int = Field(8, ge=1, description="answers per optimiser step")
     validation_share: float = Field(
-        0.2,
-        gt=0,
-        lt=1,
-        description="share of the answers, whole prompts, held out to choose the step that is kept",
+        0.2, gt=0, lt=1, description="share of the examples held out to choose the step that is kept"
+    )
+    hold_out: Literal["prompts", "answers"] = Field(
+        "prompts",
+        description="prompts holds out whole prompts, for a variant that is to serve new ones; answers suits a variant "
+        "for the very prompts it is fitted to",
     )
     evaluate_every: int = Field(
         10, ge=1, description="optimiser steps between two looks at the held-out answers"

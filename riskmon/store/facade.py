@@ -154,6 +154,11 @@ class Store:
         with self._database.read() as connection:
             return pending.read(connection, since, limit)
 
+    def sampled_prompts(self, since: datetime, limit: int | None = None) -> list[SampledPrompt]:
+        """Sampled prompts, with a result or without, in the order of `pending_prompts`."""
+        with self._database.read() as connection:
+            return pending.sampled(connection, since, limit)
+
     def begin_cycle(self, now: datetime) -> int:
         """Opens an estimate cycle and gives its number."""
         with self._database.write() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, select
@@ -15,6 +16,14 @@ from riskmon.store.tables import cells, results, samples
 def read(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
     """The first `limit` waiting prompts (all without one) of windows that start at `since` or later."""
     chosen = [candidate.sample_id for candidate in estimation_order(_candidates(connection, since))[:limit]]
+    found = prompts.read(connection, chosen)
+    return [found[sample_id] for sample_id in chosen]
+
+
+def sampled(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
+    """The first `limit` sampled prompts, estimated or not, in the same order."""
+    candidates = [dataclasses.replace(candidate, done=False) for candidate in _candidates(connection, since)]
+    chosen = [candidate.sample_id for candidate in estimation_order(candidates)[:limit]]
     found = prompts.read(connection, chosen)
     return [found[sample_id] for sample_id in chosen]
 
