@@ -38,6 +38,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/riskmon bench estimator
 
 # Prometheus, PostgreSQL and a browser: installed where that is possible without asking, and left to the tests to miss
 # with a sentence where it is not.

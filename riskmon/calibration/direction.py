@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from riskmon import __version__
-from riskmon.calibration.progress import progress, status
 from riskmon.calibration.snippet import expert_snippet
 from riskmon.config import Config
 from riskmon.console import say, standard_output
 from riskmon.errors import InputError
+from riskmon.progress import progress, status
 from riskmon.traffic.prompts import read_prompts
 
 if TYPE_CHECKING:

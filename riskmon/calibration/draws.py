@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 
-from riskmon.calibration.progress import progress, status
 from riskmon.config import Config
 from riskmon.errors import ConfigError
+from riskmon.progress import progress, status
 from riskmon.records import Prompt
 
 if TYPE_CHECKING:

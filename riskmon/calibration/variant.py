@@ -25,10 +25,10 @@ from riskmon.calibration.draws import DrawsFile, digest_of, draw_missing, key_of
 from riskmon.calibration.fit_report import print_fit
 from riskmon.calibration.harms import choose_harm
 from riskmon.calibration.interrupt import INTERRUPTED, asking_to_stop
-from riskmon.calibration.progress import progress, status
 from riskmon.config import Config, LoraExpert
 from riskmon.console import standard_output
 from riskmon.errors import ConfigError, InputError
+from riskmon.progress import progress, status
 from riskmon.records import Hit, Prompt
 from riskmon.store import Store, open_store
 from riskmon.traffic.prompts import read_prompts

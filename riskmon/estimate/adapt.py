@@ -11,8 +11,9 @@ token log-probs of the hits are kept, so a candidate costs arithmetic only. With
 
 The hits belong to the target as well as to the variants, by weight: a mode that only the target's own draws have found
 pulls the plan towards whatever reaches it, and a variant whose hits carry no weight loses its share however many there
-are. A tenth of the earlier plan stays, so that what one set of hits does not show can still be found; of a plan with
-very many proposals, those that this leaves with less than a hundredth go.
+are. A fifth of the draws stays with the first plan for good. At p = 1e-6 it matters: a mode that holds a hundredth of
+the harm, that the hits happen not to show, and that a plan chosen from them no longer reaches, would be found by the
+defensive draws alone, and one such find is worth many times p.
 
 A plan is chosen before the draws that use it, from other draws. That keeps every estimate unbiased.
 """
@@ -28,12 +29,12 @@ from riskmon.estimate.proposals import Mixture, Proposal
 from riskmon.estimate.weights import effective_sample_size
 from riskmon.records import BoolArray, Float32Array, FloatArray
 
-# The earlier plan is worth so many hits, and keeps this share for good.
+# The earlier plan is worth so many hits; the hedge keeps this share for good.
 _PRIOR_HITS = 4.0
-_KEPT = 0.1
+_KEPT = 0.2
 # Part of the prior that is spread over all candidates, so that any of them can be chosen.
 _SPREAD = 0.2
-# Smaller shares are dropped: they would be drawn from less than once in most prompts.
+# Smaller shares, but for the hedge's, are dropped: they would hardly be drawn from in a prompt.
 _SMALLEST = 0.01
 _ROUNDS = 200
 
@@ -109,6 +110,7 @@ def choose_mixture(
     hits: Sequence[FloatArray | Float32Array],
     weights: FloatArray,
     defensive_share: float,
+    hedge: Mixture | None = None,
 ) -> Mixture:
     """The mixture that best covers weighted hits, never far from an earlier one while hits are few.
 
@@ -118,26 +120,34 @@ def choose_mixture(
         hits: per hit [voices, tokens], log-prob of every token under every voice.
         weights: [hits] float64, positive, adding up to the number of hits they are worth (`hit_worth`).
         defensive_share: the least share of the target.
+        hedge: what a fifth of the draws stays with, whatever the hits say; the earlier mixture if not given.
     """
     if not len(hits) or len(before.proposals) == 1:
         return before
-    proposals = tuple(dict.fromkeys([*before.proposals, *candidates]))
-    earlier = np.zeros(len(proposals))
-    earlier[: len(before.proposals)] = before.shares
-    # What is to be shared out is what lies beyond the defensive share, which the target has in any case.
-    earlier[0] = max(0.0, earlier[0] - defensive_share)
-    earlier /= earlier.sum()
+    hedge = before if hedge is None else hedge
+    proposals = tuple(dict.fromkeys([*before.proposals, *hedge.proposals, *candidates]))
+    earlier = _beyond_defence(before, proposals, defensive_share)
+    lasting = _beyond_defence(hedge, proposals, defensive_share)
     prior = (1 - _SPREAD) * earlier + _SPREAD / len(proposals)
     ratios = log_ratios(hits, proposals)
     share = _climb(ratios, weights, prior, defensive_share)
-    share = (1 - _KEPT) * share + _KEPT * earlier
+    share = (1 - _KEPT) * share + _KEPT * lasting
     whole = (1 - defensive_share) * share
     whole[0] += defensive_share
-    kept = (whole >= _SMALLEST) | (np.arange(len(whole)) == 0)
+    kept = (whole >= _SMALLEST) | (lasting > 0) | (np.arange(len(whole)) == 0)
     return Mixture(
         tuple(proposal for proposal, stays in zip(proposals, kept, strict=True) if stays),
         whole[kept] / whole[kept].sum(),
     )
+
+
+def _beyond_defence(mixture: Mixture, proposals: Sequence[Proposal], defensive_share: float) -> FloatArray:
+    """A mixture's shares over some proposals, less the defensive share that the target has in any case: [K]."""
+    own = dict(zip(mixture.proposals, mixture.shares, strict=True))
+    share = np.array([own.get(proposal, 0.0) for proposal in proposals])
+    share[0] = max(0.0, share[0] - defensive_share)
+    beyond: FloatArray = share / share.sum()
+    return beyond
 
 
 def gain_nats(

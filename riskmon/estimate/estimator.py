@@ -28,6 +28,8 @@ _HEAVY_KHAT = 0.7
 _MANY_HITS = 10
 _FEW_EFFECTIVE = 5.0
 _WEIGHT_MEAN_Z = 4.0
+# With fewer effective hits, a part of the harm as large as what was seen is easily missing among them.
+_ENOUGH_HITS = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +118,7 @@ def estimate_harm(
         or (hits >= _MANY_HITS and ess < _FEW_EFFECTIVE),
         Flag.WEIGHT_MEAN_OFF: weight_z is not None and abs(weight_z) > _WEIGHT_MEAN_Z,
         Flag.NO_HITS: hits == 0,
+        Flag.FEW_HITS: hits > 0 and ess < _ENOUGH_HITS,
         Flag.TRUNCATED: sum(stage.cut for stage in stages) / drawn > config.truncated_share,
         Flag.PATH_MISMATCH: discrepancy > config.path_tolerance,
         Flag.UNREADABLE: unreadable > 0,

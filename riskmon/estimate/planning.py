@@ -112,6 +112,7 @@ class Planner:
             [hit.log_probs for hit in hits],
             _worth(hits),
             self._config.defensive_share,
+            hedge=self._first,
         )
 
     def _plan(self, stratum: Stratum | None, mixture: Mixture, hits: Sequence[Hit], now: datetime) -> Plan:

@@ -25,7 +25,7 @@ def toy_session(tmp_path_factory: pytest.TempPathFactory) -> Session:
                 "dtype": "float32",
                 "max_new_tokens": TINY.max_new_tokens,
             },
-            "experts": [{"name": "persona", "kind": "system_prompt", "text": TINY_PERSONA}],
+            "experts": [{"name": "persona", "kind": "system_prompt", "text": TINY_PERSONA, "ladder": [1.0]}],
             "harms": [dict(TINY.harm)],
             "estimate": {"samples_per_prompt": 400, "defensive_share": 0.5, "windows": [[0, None]]},
         },

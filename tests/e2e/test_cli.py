@@ -196,7 +196,7 @@ class InterruptAtFirstStep(logging.Handler):
             progress_log.removeHandler(self)
 
 
-progress_log = logging.getLogger("riskmon.calibration.progress")
+progress_log = logging.getLogger("riskmon.progress")
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_the_choice_is_the_best_of_the_whole_simplex(seed):
 def test_many_hits_move_the_plan_to_the_voice_that_reaches_them():
     chosen = chosen_from(mixture_of(0.1, 0.45, 0.45), [one_token([3.0, -3.0])] * 60, np.ones(60))
     assert share_of(chosen, 1) > 0.75
-    assert share_of(chosen, 2) < 0.1
+    assert share_of(chosen, 2) < _KEPT * 0.45 + 0.03
 
 
 def test_a_window_that_suits_the_hits_is_chosen_though_the_plan_had_it_not():
@@ -196,7 +196,7 @@ def test_few_hits_stay_near_the_earlier_plan():
     ]
     assert 0 < moved[0] < 0.12
     assert moved[0] < moved[1] < moved[2]
-    assert moved[2] > 0.35
+    assert moved[2] > (1 - _KEPT) * 0.45 - 0.03
 
 
 def test_what_the_hits_do_not_show_is_not_given_up():

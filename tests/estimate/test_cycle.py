@@ -132,7 +132,8 @@ def test_further_draws_go_where_the_pilot_spread_and_the_requests_are():
     extra = further_draws(candidates, 8.0, limit=480, early_stop=0.0)
     assert found == [(i, draws) for i, draws in enumerate(extra.tolist()) if draws]
     assert {i for i, _ in found} == {1, 2}
-    assert sum(draws for _, draws in found) * 0.02 == pytest.approx(8.0, abs=0.05)
+    # Fewer than sixteen further draws are not worth it; such a share stays unspent.
+    assert 8.0 - 16 * 0.02 - 0.05 < sum(draws for _, draws in found) * 0.02 <= 8.0
 
 
 def test_only_prompts_with_an_estimate_and_a_pilot_get_further_draws():

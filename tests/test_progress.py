@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from riskmon.calibration.interrupt import asking_to_stop
-from riskmon.calibration.progress import progress
+from riskmon.progress import progress
 
 
 def test_notes_and_tenths_are_logged_away_from_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
