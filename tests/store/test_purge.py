@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from sqlalchemy import create_engine, inspect, text
 from support.store_records import CHAT, CODE, HOUR, NOON, batch, forecast, sampled, success, summary
 
-from riskmon.records import VolumeWindow
+from riskmon.records import Snapshot, VolumeWindow
 from riskmon.store import Store, open_store
 
 
@@ -41,6 +42,12 @@ def fill(store: Store) -> None:
         store.write_forecasts([forecast(start, None, 2.0), forecast(start, CHAT, 1.0)])
 
 
+def without_coverage(snapshot: Snapshot) -> Snapshot:
+    """The audit is of the estimates in the store, and goes with them."""
+    assert snapshot.coverage
+    return dataclasses.replace(snapshot, coverage=())
+
+
 def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) -> None:
     fill(store)
     store.begin_cycle(NOON)  # and never finished: its process died
@@ -51,7 +58,10 @@ def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) 
     assert store.volume(NOON) == [VolumeWindow(NOON + HOUR, CHAT, 3), VolumeWindow(NOON + HOUR, CODE, 1)]
     assert store.weighted_estimates(NOON) == estimates
     assert store.pending_prompts(NOON) == []
-    assert store.snapshot(NOON) == snapshot
+    assert without_coverage(store.snapshot(NOON)) == without_coverage(snapshot)
+    assert [count.target_draws for count in store.snapshot(NOON).coverage] == [
+        count.target_draws / 2 for count in snapshot.coverage
+    ]
     assert store.strata() == [CHAT, CODE]
     assert store.next_offsets("prompts") == {0: 14}
     rows = row_counts(store_url)
@@ -65,7 +75,7 @@ def test_the_newest_forecast_and_cycles_outlive_any_age(store: Store, store_url:
     store.finish_cycle(store.begin_cycle(NOON), summary(NOON + 2 * HOUR, complete=False))
     snapshot = store.snapshot(NOON)
     assert store.purge(NOON + 1000 * HOUR) == 3 * 2
-    assert store.snapshot(NOON) == snapshot
+    assert store.snapshot(NOON) == without_coverage(snapshot)
     rows = row_counts(store_url)
     assert (rows["cells"], rows["samples"], rows["results"], rows["cycles"], rows["forecasts"]) == (
         0,
