@@ -7,8 +7,9 @@ Six everyday prompts, the toxicity judge, answers of 16 tokens, 500 draws per es
 come from brute force (make_smollm2_truth.py, tests/data/smollm2_truth.json).
 
     before   one expert, a rude system message, from a cold start: no hits of earlier cycles
-    after    an adapter fitted to what that found (calibrate lora), then to what it found itself (calibrate refit);
-             the plan is chosen from the same hits and frozen
+    after    an adapter fitted to what that found and to the target's own harmful answers, as judged production
+             responses would give them (calibrate lora), then to what it found itself (calibrate refit); the plan is
+             chosen from the hits and frozen
 
 `run` goes on where it stopped; every estimate is a line of tests/data/smollm2_estimates.jsonl. The hits and adapters in
 between lie in the cache folder, since they hold text of the model. One estimate takes one to two minutes on one core.
@@ -30,16 +31,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from make_smollm2_truth import DATA, PROMPTS, THRESHOLD, TOKENS, read
+from make_smollm2_truth import ANSWERS, DATA, PROMPTS, THRESHOLD, TOKENS, read
 
 from riskmon.config import Config
 from riskmon.config_file import parse_config
 from riskmon.demo.models import cache_folder
 from riskmon.demo.prompts import PERSONA
-from riskmon.estimate.calibrate.examples import examples_from_hits
+from riskmon.estimate.calibrate.examples import Example, examples_from_hits
 from riskmon.estimate.calibrate.lineage import variant_folder
 from riskmon.estimate.calibrate.lora import fit_lora
-from riskmon.estimate.model import load_model
+from riskmon.estimate.model import LanguageModel, load_model
 from riskmon.estimate.session import Session, open_session
 from riskmon.records import Hit, Prompt
 from riskmon.statistics import clopper_pearson
@@ -128,7 +129,7 @@ def fit(name: str, hits: Sequence[Hit], start: Path | None) -> None:
     model = load_model(config.model)
     report = fit_lora(
         model,
-        examples_from_hits(model, hits),
+        [*examples_from_hits(model, hits), *judged_answers(model)],
         config.calibrate,
         variant_folder(config.calibrate, name),
         start=start,
@@ -140,6 +141,25 @@ def fit(name: str, hits: Sequence[Hit], start: Path | None) -> None:
     print(report, flush=True)
     if report.path is None:
         raise SystemExit(f"the fit {name!r} found nothing better than it began with")
+
+
+def judged_answers(model: LanguageModel) -> list[Example]:
+    """The target's own harmful answers that brute force has found, each of the weight of one plain draw."""
+    if not ANSWERS.is_file():
+        return []
+    prompts = {prompt.id: prompt for prompt in read_prompts(PROMPTS, ())}
+    draws = {prompt_id: known["draws"] for prompt_id, known in read().items()}
+    rows = [json.loads(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()]
+    return [
+        Example(
+            tuple(model.render(prompts[row["prompt"]])),
+            tuple(row["tokens"]),
+            1 / draws[row["prompt"]],
+            row["prompt"],
+        )
+        for row in rows
+        if row["prompt"] in prompts
+    ]
 
 
 def opened(experts: Sequence[dict[str, Any]], hits: Sequence[Hit]) -> Session:
