@@ -60,7 +60,10 @@ def estimate_cycle(
     results: list[PromptResult] = []
     try:
         _choose_plans(store, device, config, started_at)
-        first_budget = config.estimate.device_budget * (1 - config.estimate.refine_share)
+        # Without a pilot nothing says where further draws would help, so nothing is held back for them.
+        refines = config.experts and config.estimate.pilot_samples
+        held_back = config.estimate.refine_share if refines else 0.0
+        first_budget = config.estimate.device_budget * (1 - held_back)
         for result in run_cycle((item.prompt for item in waiting), device.estimate, first_budget, stop):
             store.write_result(cycle, result, clock())
             results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
@@ -103,11 +106,14 @@ class _Device:
             return self.worker.estimate(prompt, self.deadline, self.give_up)
         except WorkerLost as exc:
             self._losses += 1
-            hopeless = self.give_up() or time.monotonic() > self.deadline or self._losses >= _WORKER_LOSSES
-            if hopeless:
+            if self.hopeless() or self._losses >= _WORKER_LOSSES:
                 raise
             log.error("prompt %r left out: %s", prompt.id, exc)
             return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
+
+    def hopeless(self) -> bool:
+        """Whether a loss of the worker is the end of the cycle: told to stop, or out of time."""
+        return self.give_up() or time.monotonic() > self.deadline
 
 
 def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) -> None:
@@ -115,7 +121,14 @@ def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) 
     kept = config.estimate.hits_kept if config.estimate.adapt else 0
     limit = min(kept, _PLAN_HITS // max(1, len(store.strata()) * len(config.all_harms)))
     hits = store.hits(now - config.store.retention, limit) if limit else []
-    plans = device.worker.replan(hits, now, device.deadline, device.give_up)
+    try:
+        plans = device.worker.replan(hits, now, device.deadline, device.give_up)
+    except WorkerLost as exc:
+        if device.hopeless():
+            raise
+        # A fault in the choice must not end every cycle: the worker is started anew, with the first plan.
+        log.error("no plan could be chosen from %d hits, so the first plan is used: %s", len(hits), exc)
+        return
     store.write_plans(plans)
     log.info("plan of the cycle: %s", plans[0].reason)
 

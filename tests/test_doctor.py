@@ -116,7 +116,12 @@ def test_it_shows_the_plan_in_force_and_why(world: World, good: dict[str, Any], 
 
 
 def test_it_says_what_a_prompt_costs(world: World, good: dict[str, Any], tmp_path: Path) -> None:
-    estimate = {"samples_per_prompt": 64, "device_budget": "90s", "refine_share": 0.5}
+    estimate = {
+        "samples_per_prompt": 64,
+        "pilot_share": 0.3,
+        "device_budget": "90s",
+        "refine_share": 0.5,
+    }
     _, screen = doctor(settings_of(world, tmp_path, **good, estimate=estimate))
     found = re.search(
         r"^ok 64 draws for one prompt took ([\d,]+) tokens and ([\d.e-]+) device seconds \(.*\); "

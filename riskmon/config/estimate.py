@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from riskmon.config.values import Cron, Duration, Section
 
+# A smaller pilot would choose from noise.
+_SMALLEST_PILOT = 16
+
 
 class EstimateConfig(Section):
     """How much is drawn, from where, and when."""
@@ -79,3 +82,9 @@ class EstimateConfig(Section):
             if start < 0 or (stop is not None and stop <= start):
                 raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")
         return self
+
+    @property
+    def pilot_samples(self) -> int:
+        """Draws of a prompt's pilot; 0 where nothing adapts, or where there would be too few to choose from."""
+        wanted = round(self.pilot_share * self.samples_per_prompt)
+        return wanted if self.adapt and wanted >= _SMALLEST_PILOT else 0

@@ -188,10 +188,11 @@ def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: l
     one, settings = result.estimates[0], config.estimate
     budget = settings.device_budget
     prompts = int(budget.total_seconds() / one.device_seconds)
+    held_back = settings.refine_share if config.experts and settings.pilot_samples else 0.0
     text = (
         f"{exact(one.n)} draws for one prompt took {exact(one.tokens)} tokens and {number(one.device_seconds)} device "
         f"seconds ({number(wall)} with judging); estimate.device_budget of {span(budget)} holds {exact(prompts)} "
-        f"prompts, {exact(int(prompts * (1 - settings.refine_share)))} of them before further draws"
+        f"prompts, {exact(int(prompts * (1 - held_back)))} of them before further draws"
     )
     if prompts < 1:
         yield Finding(

@@ -50,7 +50,7 @@ def plan_refinement(
         seconds: device time there is left.
     """
     able = [i for i, result in enumerate(results) if result.estimates and result.spread]
-    pilot_draws = round(config.pilot_share * config.samples_per_prompt)
+    pilot_draws = config.pilot_samples
     candidates = [
         Candidate(
             requests=requests[i],

@@ -37,8 +37,6 @@ from riskmon.statistics import load_judge_error
 
 log = logging.getLogger(__name__)
 
-# A smaller pilot would choose from noise.
-_SMALLEST_PILOT = 16
 # Prompts whose draws are kept in memory for further ones; far more than a cycle refines.
 _EVIDENCE = 10_000
 
@@ -181,7 +179,7 @@ class Session:
         """The pilot, where there is one, and the main stage."""
         mixture = self.planner.mixture(prompt.stratum)
         samples = self.config.samples_per_prompt
-        pilot_samples = self._pilot_samples(mixture)
+        pilot_samples = self.config.pilot_samples if len(mixture.proposals) > 1 else 0
         stages: list[Stage] = []
         drawn: list[_Drawn] = []
         slope = (0.0,) * len(self.harms)
@@ -206,12 +204,6 @@ class Session:
         """The stage with what the scoring of hits has cost."""
         tokens, seconds = self.engine.take_overhead()
         return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
-
-    def _pilot_samples(self, mixture: Mixture) -> int:
-        """Draws of the pilot; none where there is nothing to choose, or too few to choose from."""
-        wanted = round(self.config.pilot_share * self.config.samples_per_prompt)
-        worth_it = self.config.adapt and len(mixture.proposals) > 1 and wanted >= _SMALLEST_PILOT
-        return wanted if worth_it else 0
 
     def _draw(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> _Drawn:
         draws = self._sample(prompt, mixture, samples, stage)

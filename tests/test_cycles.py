@@ -1,0 +1,120 @@
+"""One estimate cycle over a real store; the worker stands in only for faults that cannot be provoked in a real one."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from support.store_records import HOUR, NOON, batch, sampled, success
+
+from riskmon.config_file import parse_config
+from riskmon.cycles import estimate_cycle
+from riskmon.errors import WorkerLost
+from riskmon.records import Plan, PlanMember
+from riskmon.store import open_store
+
+
+class Worker:
+    """Answers like a device worker whose estimates take a second of device time for each draw-hundred."""
+
+    def __init__(self, *, plan=None, refine=None):
+        self.plan = plan
+        self.refined = []
+        self._refine = refine
+
+    def replan(self, hits, now, deadline, stop):
+        if self.plan is None:
+            raise WorkerLost("ValueError")
+        return (self.plan,)
+
+    def estimate(self, prompt, deadline, stop):
+        return with_draws(prompt, 500, 5.0)
+
+    def refine(self, prompt, samples, deadline, stop):
+        self.refined.append((prompt.id, samples))
+        if self._refine == "lost":
+            raise WorkerLost("the device worker died (exit code -9)")
+        return with_draws(prompt, 500 + samples, 5.0 + samples / 100)
+
+
+def with_draws(prompt, n, seconds):
+    result = success(prompt, "misuse")
+    estimate = dataclasses.replace(
+        result.estimates[0], n=n, target_draws=n // 10, device_seconds=seconds, tokens=100 * n
+    )
+    return dataclasses.replace(result, estimates=(estimate,), spread=((0.01, 1e-3),))
+
+
+PLAN = Plan(None, NOON, (PlanMember("target", 1.0, 0, 16, 1.0),), 0, 0.0, None, "no hits yet")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/risk.db") as opened:
+        opened.write_intake(batch(sampled(i, (i + 1) / 10) for i in range(3)), keep=9, now=NOON)
+        yield opened
+
+
+def settings(tmp_path, **estimate):
+    return parse_config(
+        {
+            "model": {"target": "org/model"},
+            "experts": [{"name": "rude", "kind": "system_prompt", "text": "x"}],
+            "harms": [{"name": "misuse", "judge": {"kind": "regex", "pattern": "x"}}],
+            "estimate": {"device_budget": "1m", "refine_share": 0.5, **estimate},
+            "traffic": {"jsonl": "traffic.jsonl"},
+        },
+        base=tmp_path,
+    )
+
+
+def cycle(store, worker, config, stop=lambda: False):
+    return estimate_cycle(store, worker, config, lambda: NOON + HOUR / 2, stop, lambda: False)
+
+
+def test_a_fault_in_the_choice_of_plans_does_not_end_the_cycle(store, tmp_path, caplog):
+    done = cycle(store, Worker(), settings(tmp_path))
+    assert done is not None
+    assert (done.prompts, done.complete) == (3, True)
+    assert store.plans() == []
+    assert "the first plan is used" in caplog.text
+
+
+def test_what_the_budget_has_left_goes_to_further_draws_and_replaces_the_first_estimates(store, tmp_path):
+    worker = Worker(plan=PLAN)
+    done = cycle(store, worker, settings(tmp_path))
+    assert done is not None
+    assert store.plans() == [PLAN]
+    assert len(worker.refined) == 3
+    assert sum(samples for _, samples in worker.refined) / 100 == pytest.approx(60 - 15, abs=3)
+    stored = [item.estimate for item in store.weighted_estimates(NOON)]
+    assert sorted(estimate.n for estimate in stored) == sorted(500 + samples for _, samples in worker.refined)
+    assert store.counters().estimated_prompts == 3
+    assert store.counters().estimate_device_seconds == pytest.approx(done.device_seconds)
+
+
+def test_a_worker_lost_while_refining_leaves_the_first_estimates(store, tmp_path):
+    done = cycle(store, Worker(plan=PLAN, refine="lost"), settings(tmp_path))
+    assert done is not None
+    assert (done.prompts, done.complete) == (3, False)
+    assert [item.estimate.n for item in store.weighted_estimates(NOON)] == [500] * 3
+
+
+def test_without_a_pilot_nothing_is_held_back(store, tmp_path):
+    worker = Worker(plan=PLAN)
+    # Half of 8 s is less than a prompt costs; the whole is room for a second one.
+    done = cycle(store, worker, settings(tmp_path, adapt=False, device_budget="8s"))
+    assert done is not None
+    assert done.prompts == 2
+    assert done.left_out == 1
+
+
+def test_told_to_stop_it_keeps_what_is_finished_and_refines_nothing(store, tmp_path):
+    worker = Worker(plan=PLAN)
+    asked = iter([False, True, True, True, True, True])
+    done = cycle(store, worker, settings(tmp_path), stop=lambda: next(asked))
+    assert done is not None
+    assert (done.prompts, done.left_out, done.complete) == (1, 2, False)
+    assert worker.refined == []
+    assert timedelta(0) < done.finished_at - NOON
