@@ -287,5 +287,5 @@ class Engine:
             return logits
         with self.experts[expert].active() as module:
             self._work += n * (longest - 1)
-            rest = extend(module, prefix.spread(n), tokens[:, :-1], prefix.length)
+            rest = extend(module, prefix.spread(n, longest - 1), tokens[:, :-1], prefix.length)
         return torch.cat([logits, rest], dim=1)

@@ -51,7 +51,7 @@ class Lanes:
         for expert, span in spans.items():
             if 0 in span:
                 prefix = prefixes[expert]
-                self._lanes[expert] = _Lane(prefix.spread(rows), prefix.logits.expand(rows, -1))
+                self._lanes[expert] = _Lane(prefix.spread(rows, span.stop), prefix.logits.expand(rows, -1))
 
     def keep(self, stays: Tensor) -> None:
         """Drop the rows where `stays` [m] is False."""
@@ -74,7 +74,7 @@ class Lanes:
                 continue
             lane = self._lanes.get(expert)
             if lane is None:
-                cache, fresh, start = self._prefixes[expert].spread(rows), tokens, 0
+                cache, fresh, start = self._prefixes[expert].spread(rows, span.stop), tokens, 0
             else:
                 cache, fresh, start = lane.cache, tokens[:, -1:], step - 1
             with self._experts[expert].active() as module:

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from riskmon.estimate.kv_cache import RoomyLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +32,14 @@ class Prefix:
     cache: DynamicCache
     logits: Tensor
 
-    def spread(self, rows: int) -> DynamicCache:
-        """A cache of its own for `rows` rows, each holding the context."""
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(rows)
+    def spread(self, rows: int, room: int = 0) -> DynamicCache:
+        """A cache of its own for `rows` rows, each holding the context.
+
+        Args:
+            room: tokens that will be run behind the context; more may be.
+        """
+        cache = copy.copy(self.cache)
+        cache.layers = [_spread_layer(layer, rows, room) for layer in self.cache.layers]
         return cache
 
 
@@ -59,6 +66,15 @@ def extend(module: nn.Module, cache: DynamicCache, tokens: Tensor, position: int
     output = module(input_ids=tokens, past_key_values=cache, position_ids=positions, use_cache=True)
     logits: Tensor = output.logits
     return logits
+
+
+def _spread_layer(layer: Any, rows: int, room: int) -> Any:
+    if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
+        return RoomyLayer(layer.keys, layer.values, rows, room)
+    # Layers of other kinds, such as sliding windows, keep less and have rules of their own.
+    spread = copy.deepcopy(layer)
+    spread.batch_repeat_interleave(rows)
+    return spread
 
 
 def _base_config(module: nn.Module) -> Any:

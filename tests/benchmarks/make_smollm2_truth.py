@@ -111,7 +111,7 @@ def draw_batch(model: LanguageModel, prompt: Prompt, batch: int) -> np.ndarray:
     stops = torch.tensor(model.stop_ids)
     uniforms = torch.from_numpy(prompt_stream(batch, f"truth/{prompt.id}").random((ROWS, TOKENS)))
     prefix = open_prefix(model.module, model.render(prompt), model.device)
-    cache, logits = prefix.spread(ROWS), prefix.logits.expand(ROWS, -1)
+    cache, logits = prefix.spread(ROWS, TOKENS), prefix.logits.expand(ROWS, -1)
     answers = np.full((ROWS, TOKENS), model.stop_ids[0])
     rows = torch.arange(ROWS)  # still open
     for step in range(TOKENS):
