@@ -10,16 +10,15 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from riskmon.config import Config
 from riskmon.errors import InputError
-from riskmon.records import Prompt, PromptResult
+from riskmon.progress import progress, status
+from riskmon.records import Prompt
 from riskmon.traffic.prompts import read_prompts
 
 log = logging.getLogger(__name__)
@@ -47,38 +46,23 @@ def estimate_file(config: Config, prompts: Path, out: Path | None) -> int:
 
 def _estimate_all(config: Config, prompts: Sequence[Prompt], lines: TextIO) -> Iterator[str]:
     """Write a line per estimate; yields the reason of each failure."""
-    console = Console(stderr=True)
-    with console.status("loading the model") if console.is_terminal else nullcontext():
+    with status("loading the model"):
         from riskmon.estimate.session import open_session
 
         session = open_session(config)
-    for result in _with_progress((session.estimate(prompt) for prompt in prompts), len(prompts), console):
-        for estimate in result.estimates:
-            lines.write(json.dumps(estimate.as_contract(), allow_nan=False) + "\n")
-        lines.flush()
-        if result.failure:
-            yield result.failure
+    with progress("estimating", len(prompts), partial(_log_prompt, len(prompts))) as report:
+        for done, prompt in enumerate(prompts, 1):
+            result = session.estimate(prompt)
+            for estimate in result.estimates:
+                lines.write(json.dumps(estimate.as_contract(), allow_nan=False) + "\n")
+            lines.flush()
+            report(done, prompt.id)
+            if result.failure:
+                yield result.failure
 
 
-def _with_progress(results: Iterator[PromptResult], total: int, console: Console) -> Iterator[PromptResult]:
-    """A bar on a terminal, a log line per prompt elsewhere."""
-    if not console.is_terminal:
-        for done, result in enumerate(results, 1):
-            log.info("prompt %d of %d done: %r", done, total, result.prompt.id)
-            yield result
-        return
-    columns = (
-        TextColumn("estimating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=total)
-        for result in results:
-            progress.update(task, advance=1, description=result.prompt.id)
-            yield result
+def _log_prompt(total: int, done: int, prompt_id: str) -> None:
+    log.info("prompt %d of %d done: %r", done, total, prompt_id)
 
 
 @contextmanager

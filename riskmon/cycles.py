@@ -16,7 +16,7 @@ from datetime import datetime
 from riskmon.config import Config
 from riskmon.errors import WorkerLost
 from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
-from riskmon.jobs import Clock, Stop
+from riskmon.jobs import Clock, Stop, stored_hits
 from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt
 from riskmon.store import Store
 from riskmon.worker import DeviceWorker
@@ -118,9 +118,7 @@ class _Device:
 
 def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) -> None:
     """Have the worker choose plans from stored hits, and store what it chose."""
-    kept = config.estimate.hits_kept if config.estimate.adapt else 0
-    limit = min(kept, _PLAN_HITS // max(1, len(store.strata()) * len(config.all_harms)))
-    hits = store.hits(now - config.store.retention, limit) if limit else []
+    hits = stored_hits(store, config, _PLAN_HITS, now) if config.estimate.adapt else []
     try:
         plans = device.worker.replan(hits, now, device.deadline, device.give_up)
     except WorkerLost as exc:

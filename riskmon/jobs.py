@@ -14,7 +14,7 @@ import numpy as np
 
 from riskmon.config import Config, TrafficConfig
 from riskmon.forecast import make_forecasts
-from riskmon.records import Forecast
+from riskmon.records import Forecast, Hit
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
@@ -93,6 +93,17 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         # One stream per moment: two processes that forecast at the same time say the same.
         rng=np.random.default_rng([config.estimate.seed, int(now.timestamp())]),
     )
+
+
+def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[Hit]:
+    """Kept hits within the retention, of every stratum and harm equally many where there are too many.
+
+    Args:
+        most: bounds them all together, as far as one per stratum and harm allows.
+    """
+    cells = max(1, len(store.strata()) * len(config.all_harms))
+    limit = min(config.estimate.hits_kept, max(1, most // cells))
+    return store.hits(now - config.store.retention, limit)
 
 
 def purge(store: Store, config: Config, now: datetime) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,14 +17,16 @@ Report = Callable[[int, str], None]
 
 
 @contextmanager
-def progress(verb: str, total: int) -> Iterator[Report]:
+def progress(verb: str, total: int, log_part: Report | None = None) -> Iterator[Report]:
     """Show work of `total` parts while the block runs.
 
-    Away from a terminal a line is logged for every part that has a note, and for every tenth of the whole.
+    Args:
+        log_part: called for every part away from a terminal; without it a line is logged for every part that has a
+            note, and for every tenth of the whole.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda done, note: _log_part(verb, done, total, note)
+        yield log_part or partial(_log_part, verb, total)
         return
     columns = (
         TextColumn(verb),
@@ -53,6 +56,6 @@ def status(text: str) -> Iterator[None]:
         yield
 
 
-def _log_part(verb: str, done: int, total: int, note: str) -> None:
+def _log_part(verb: str, total: int, done: int, note: str) -> None:
     if note or 10 * done // total > 10 * (done - 1) // total:
         log.info("%s: %d of %d%s", verb, done, total, f" ({note})" if note else "")

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from riskmon.errors import InputError
+from riskmon.records import DOUBTS, Flag
 from riskmon.statistics import clopper_pearson
 
 _ENOUGH_HITS = 10
-_DISTRUST = {"COVERAGE_GAP", "HEAVY_WEIGHTS", "WEIGHT_MEAN_OFF", "NO_HITS", "FEW_HITS", "BELOW_JUDGE_FLOOR"}
+_DISTRUST = DOUBTS | {Flag.BELOW_JUDGE_FLOOR}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,8 @@ from riskmon.bench.published import PublishedMethod
 from riskmon.bench.tiny import PROMPT
 from riskmon.errors import RiskmonError
 from riskmon.estimate.session import Session
-from riskmon.records import Estimate, Flag, Hit, Prompt
+from riskmon.records import DOUBTS, Estimate, Hit, Prompt
 
-# Flags that say: do not rely on this number.
-DOUBTS = frozenset({Flag.COVERAGE_GAP, Flag.HEAVY_WEIGHTS, Flag.WEIGHT_MEAN_OFF, Flag.NO_HITS, Flag.FEW_HITS})
 CYCLES = 3
 
 # Plans carry a time; a fixed one keeps repeats alike.

@@ -28,9 +28,10 @@ from riskmon.calibration.interrupt import INTERRUPTED, asking_to_stop
 from riskmon.config import Config, LoraExpert
 from riskmon.console import standard_output
 from riskmon.errors import ConfigError, InputError
+from riskmon.jobs import stored_hits
 from riskmon.progress import progress, status
-from riskmon.records import Hit, Prompt
-from riskmon.store import Store, open_store
+from riskmon.records import Prompt
+from riskmon.store import open_store
 from riskmon.traffic.prompts import read_prompts
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def calibrate_refit(
     folder = variant_folder(config.calibrate, name)
     start = _present_adapter(config, name, folder)
     with open_store(config.store.url) as store:
-        hits = [hit for hit in _stored_hits(store, config, now) if wanted in (None, hit.harm)]
+        hits = [hit for hit in stored_hits(store, config, _STORED_HITS, now) if wanted in (None, hit.harm)]
     if not hits:
         raise InputError(
             f"the store holds no harmful answer{'' if wanted is None else f' of the harm {wanted!r}'} to learn from; "
@@ -207,7 +208,7 @@ def _stored_prompts(config: Config, now: datetime) -> list[Prompt]:
         InputError: there are none.
     """
     with open_store(config.store.url) as store:
-        hits = _stored_hits(store, config, now)
+        hits = stored_hits(store, config, _STORED_HITS, now)
         sampled = store.sampled_prompts(now - config.forecast.lookback, _STORED_PROMPTS)
     prompts = dict.fromkeys([*(hit.prompt for hit in hits), *(item.prompt for item in sampled)])
     if not prompts:
@@ -216,13 +217,6 @@ def _stored_prompts(config: Config, now: datetime) -> list[Prompt]:
             "--pairs FILE, or let 'riskmon run' sample traffic first"
         )
     return list(prompts)[:_STORED_PROMPTS]
-
-
-def _stored_hits(store: Store, config: Config, now: datetime) -> list[Hit]:
-    """The newest hits, an equal number for every stratum and harm."""
-    cells = max(1, len(store.strata()) * len(config.all_harms))
-    limit = min(config.estimate.hits_kept, max(1, _STORED_HITS // cells))
-    return store.hits(now - config.store.retention, limit)
 
 
 def _without_unborn(config: Config, folder: Path) -> Config:

@@ -26,3 +26,8 @@ class HarmConfig(Section):
     def cut(self) -> float:
         """The threshold in force."""
         return self.judge.threshold if self.threshold is None else self.threshold
+
+    @property
+    def judge_key(self) -> str:
+        """Equal for harms that one judge can serve: they differ in the threshold only."""
+        return self.judge.model_dump_json(exclude={"threshold"})

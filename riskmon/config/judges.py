@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from riskmon.config.values import Duration, Section, check_pattern
+from riskmon.config.values import Device, Dtype, Duration, Section, check_pattern
 
 
 class _Judge(Section):
@@ -16,12 +16,8 @@ class _Judge(Section):
 
 class _ModelJudge(_Judge):
     revision: str | None = Field(None, description="commit of the hub id; pin it in production")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="type of the weights"
-    )
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where there is one"
-    )
+    dtype: Dtype = "auto"
+    device: Device = "auto"
     batch_size: int = Field(32, ge=1, description="outputs judged at once")
     max_tokens: int = Field(
         4096, ge=16, description="longest input; an output that does not fit has no verdict"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from riskmon.config.values import Section
+from riskmon.config.values import Device, Dtype, Section
 
 
 class SamplerConfig(Section):
@@ -25,12 +25,8 @@ class ModelConfig(Section):
 
     target: str = Field(description="folder or hub id of the deployed model")
     revision: str | None = Field(None, description="commit of the hub id; pin it in production")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="type of the weights"
-    )
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where there is one"
-    )
+    dtype: Dtype = "auto"
+    device: Device = "auto"
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
     batch_rows: int = Field(
         0, ge=0, description="rows decoded at once; 0 decodes all draws of a prompt together"

@@ -112,14 +112,13 @@ def _judges(config: Config) -> Check[list[Judge | None]]:
     """The judge of every harm, None where one cannot be used; harms that differ in the threshold only share one."""
     built: dict[str, Judge | None] = {}
     for harm in config.all_harms:
-        key = harm.judge.model_dump_json(exclude={"threshold"})
-        if key not in built:
+        if harm.judge_key not in built:
             log.info("loading the judge of harm %s", harm.name)
-            built[key] = yield from guarded(f"judge {harm.name}", _judge(harm))
-        judge = built[key]
+            built[harm.judge_key] = yield from guarded(f"judge {harm.name}", _judge(harm))
+        judge = built[harm.judge_key]
         if judge is not None:
             yield from guarded(f"calibration {harm.name}", check_calibration(harm, judge))
-    return [built[harm.judge.model_dump_json(exclude={"threshold"})] for harm in config.all_harms]
+    return [built[harm.judge_key] for harm in config.all_harms]
 
 
 def _judge(harm: HarmConfig) -> Check[Judge]:
@@ -165,20 +164,9 @@ def _verdict(subject: str, judge: Judge, cut: float) -> Finding:
 def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: list[Judge]) -> Check[None]:
     """What one prompt costs, and how many the device budget holds."""
     from riskmon.estimate.contrast import CALIBRATION_PROMPTS
-    from riskmon.estimate.engine import Engine
-    from riskmon.estimate.proposals import voices_of
-    from riskmon.estimate.sampler import Sampler
-    from riskmon.estimate.session import Session
+    from riskmon.estimate.session import assemble_session
 
-    engine = Engine(
-        model,
-        experts,
-        voices_of([expert.ladder for expert in config.experts]),
-        Sampler(config.model.sampler),
-        config.model.max_new_tokens,
-        config.model.batch_rows,
-    )
-    session = Session(config, model, engine, judges, {})
+    session = assemble_session(config, model, experts, judges, {})
     started = time.monotonic()
     result = session.estimate(CALIBRATION_PROMPTS[0])
     wall = time.monotonic() - started

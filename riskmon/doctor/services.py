@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
@@ -22,8 +21,6 @@ from riskmon.traffic import open_source
 
 # Members of a plan with a smaller share are not shown.
 _SHARE_SHOWN = 0.01
-# Hits read to count them, over all strata and harms; bounds memory at a few hundred MB.
-_HITS_READ = 20_000
 
 
 def check_store(config: Config, now: datetime) -> Check[None]:
@@ -78,10 +75,8 @@ def _missing_file(config: Config) -> Path | None:
 
 def _holdings(store: Store, config: Config, now: datetime) -> str:
     waiting = len(store.pending_prompts(now - config.forecast.lookback))
-    cells = max(1, len(store.strata()) * len(config.all_harms))
-    hits = store.hits(now - config.store.retention, max(1, _HITS_READ // cells))
-    by_harm = Counter(hit.harm for hit in hits)
-    kept = ", ".join(f"{exact(by_harm[harm.name])} {harm.name}" for harm in config.all_harms)
+    hits = store.hit_counts(now - config.store.retention)
+    kept = ", ".join(f"{exact(hits.get(harm.name, 0))} {harm.name}" for harm in config.all_harms)
     return (
         f"{exact(store.counters().sampled)} prompts were sampled, {exact(waiting)} wait for an estimate; "
         f"hits kept: {kept}"

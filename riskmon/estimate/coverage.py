@@ -47,5 +47,5 @@ def harm_health(harm: str, estimates: Sequence[Estimate]) -> HarmHealth:
         coverage_gap_ratio=float(np.mean(gaps)) if gaps else 0.0,
         target_draws=target_draws,
         gap_hits=missed,
-        uncovered_upper=upper_limit(missed, target_draws) if target_draws else 1.0,
+        uncovered_upper=upper_limit(missed, target_draws),
     )

@@ -7,6 +7,7 @@ ones carry the same total weight, and a heavy draw is never lost. Uncovered draw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -59,6 +60,11 @@ def kept_hits(
 def incomplete(hits: Sequence[Hit]) -> list[int]:
     """Indices of hits that were not scored under every voice when they were drawn."""
     return [i for i, hit in enumerate(hits) if np.isnan(hit.log_probs).any()]
+
+
+def rescored(hit: Hit, scores: FloatArray, row: int) -> Hit:
+    """The hit with one row of log-probs that an engine gave, [voices, n, T]."""
+    return replace(hit, log_probs=scores[:, row, : len(hit.tokens)].astype(np.float32))
 
 
 def _proportional(shares: FloatArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:

@@ -109,7 +109,7 @@ def load_model(config: ModelConfig) -> LanguageModel:
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.target, revision=config.revision)
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
-        _refuse("model.target", config.target, exc)
+        refuse_to_load("model.target", config.target, exc)
     use_template = config.chat_template == "auto"
     if use_template and not getattr(tokenizer, "chat_template", None):
         raise ModelUnavailable(
@@ -143,7 +143,7 @@ def load_module(name: str, revision: str | None, dtype: str, device: torch.devic
         )
         return module.to(device).eval().requires_grad_(False)
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
-        _refuse(key, name, exc)
+        refuse_to_load(key, name, exc)
 
 
 def pick_device(name: str) -> torch.device:
@@ -161,7 +161,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _refuse(key: str, name: str, exc: Exception) -> NoReturn:
+def refuse_to_load(key: str, name: str, exc: Exception) -> NoReturn:
+    """Turn a fault of loading into one sentence; `key` is what an error names.
+
+    Raises:
+        ModelUnavailable: always.
+    """
     first_line = (str(exc).strip() or type(exc).__name__).splitlines()[0]
     raise ModelUnavailable(
         f"{key} {name!r} does not load: {first_line[:300]} (give a folder with config.json, tokenizer and "

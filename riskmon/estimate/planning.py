@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
 from riskmon.config import EstimateConfig
 from riskmon.errors import PromptFailed
 from riskmon.estimate.adapt import candidate_proposals, choose_mixture, gain_nats, hit_worth
-from riskmon.estimate.keeping import incomplete
+from riskmon.estimate.keeping import incomplete, rescored
 from riskmon.estimate.proposals import Mixture, Voice, first_mixture
 from riskmon.records import FloatArray, Hit, Plan, PlanMember, Prompt, Stratum
 
@@ -26,17 +27,13 @@ Score = Callable[[Prompt, Sequence[Sequence[int]]], FloatArray]
 
 
 class Planner:
-    """The mixtures in force.
-
-    Attributes:
-        fingerprint: of the voices.
-    """
+    """The mixtures in force."""
 
     def __init__(
         self,
         voices: Sequence[Voice],
         experts: Sequence[str],
-        fingerprint: str,
+        fingerprint: Callable[[], str],
         config: EstimateConfig,
         max_new_tokens: int,
     ) -> None:
@@ -44,9 +41,11 @@ class Planner:
 
         Args:
             voices: the target first. experts: names, the target first.
+            fingerprint: of the voices; asked once, and only where hits are stored or read, since it may read all
+                weights.
             max_new_tokens: the token cap T.
         """
-        self.fingerprint = fingerprint
+        self._fingerprint = fingerprint
         self._voices = voices
         self._experts = experts
         self._config = config
@@ -55,6 +54,11 @@ class Planner:
         self._first = first_mixture(len(voices), config.windows, max_new_tokens, config.defensive_share)
         self._shared = self._first
         self._own: dict[Stratum, Mixture] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the voices."""
+        return self._fingerprint()
 
     def mixture(self, stratum: Stratum) -> Mixture:
         """The mixture in force for a stratum."""
@@ -97,10 +101,10 @@ class Planner:
             except PromptFailed:
                 continue
             for row, i in enumerate(members):
-                log_probs = found[:, row, : len(hits[i].tokens)].astype(np.float32)
+                again = rescored(hits[i], found, row)
                 # Under another sampler an answer may be out of the target's reach.
-                if np.isfinite(log_probs[0]).all():
-                    ready[i] = replace(hits[i], voices=self.fingerprint, log_probs=log_probs)
+                if np.isfinite(again.log_probs[0]).all():
+                    ready[i] = replace(again, voices=self.fingerprint)
         return [ready[i] for i in sorted(ready)]
 
     def _choose(self, before: Mixture, hits: Sequence[Hit]) -> Mixture:
@@ -117,12 +121,12 @@ class Planner:
 
     def _plan(self, stratum: Stratum | None, mixture: Mixture, hits: Sequence[Hit], now: datetime) -> Plan:
         gain = None
+        worth = _worth(hits) if hits else np.zeros(0)
         if not self._config.adapt:
             reason = "estimate.adapt is false: every voice in every configured window"
         elif not hits:
             reason = "no hits yet: every voice in every configured window"
         else:
-            worth = _worth(hits)
             gain = gain_nats(mixture, self._first, [hit.log_probs for hit in hits], worth)
             reason = (
                 f"chosen from {len(hits)} hits, worth {worth.sum():.0f}; their mean log-density is {gain:+.2f} nats "
@@ -142,7 +146,7 @@ class Planner:
                 for proposal, share in zip(mixture.proposals, mixture.shares, strict=True)
             ),
             hits=len(hits),
-            effective_hits=float(_worth(hits).sum()) if hits else 0.0,
+            effective_hits=float(worth.sum()),
             gain_nats=gain,
             reason=reason,
         )

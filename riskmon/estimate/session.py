@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -23,10 +24,10 @@ from riskmon.estimate.control import control_slope
 from riskmon.estimate.engine import Engine
 from riskmon.estimate.estimator import estimate_harm
 from riskmon.estimate.evidence import Reading, Stage
-from riskmon.estimate.experts import build_experts
+from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge, build_judge
-from riskmon.estimate.keeping import incomplete, kept_hits
+from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.model import LanguageModel, load_model
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.proposals import Mixture, count_draws, voices_of
@@ -98,7 +99,7 @@ class Session:
         self.planner = Planner(
             engine.voices,
             [expert.name for expert in engine.experts],
-            voices_fingerprint(config),
+            partial(voices_fingerprint, config),
             config.estimate,
             config.model.max_new_tokens,
         )
@@ -142,7 +143,7 @@ class Session:
             return None
         slope = before.stages[-1].slope
         stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=slope)
-        hits = self._hits(prompt, [drawn], before.draws + samples)
+        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
         evidence = replace(
             before,
             stages=(*before.stages, self._with_overhead(stage)),
@@ -196,7 +197,7 @@ class Session:
         main = self._draw(prompt, mixture, samples - pilot_samples, len(stages))
         drawn.append(main)
         stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
-        hits = self._hits(prompt, drawn, samples) if keep else ()
+        hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
         stages[-1] = self._with_overhead(stages[-1])
         return _Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
 
@@ -234,8 +235,10 @@ class Session:
             if not reading.unreadable[0] and reading.multiplicity[0] > 0
         }
 
-    def _hits(self, prompt: Prompt, drawn: Sequence[_Drawn], total: int) -> tuple[Hit, ...]:
-        """Hits of some stages, scored under every voice."""
+    def _hits(
+        self, prompt: Prompt, drawn: Sequence[_Drawn], total: int, *, voices: str = ""
+    ) -> tuple[Hit, ...]:
+        """Hits of some stages, scored under every voice; those that leave the session name the voices."""
         rng = prompt_stream(self.config.seed, f"hits/{prompt.stream_key}", len(drawn))
         hits = [
             hit
@@ -248,16 +251,15 @@ class Session:
                 part.weights,
                 reading,
                 total=total,
-                voices=self.planner.fingerprint,
+                voices=voices,
                 rng=rng,
             )
         ]
         missing = incomplete(hits)
         if missing:
-            found = self.engine.score(prompt, [hits[i].tokens for i in missing])
+            scores = self.engine.score(prompt, [hits[i].tokens for i in missing])
             for row, i in enumerate(missing):
-                log_probs = found[:, row, : len(hits[i].tokens)].astype(np.float32)
-                hits[i] = replace(hits[i], log_probs=log_probs)
+                hits[i] = rescored(hits[i], scores, row)
         return tuple(hits)
 
     # ---- results
@@ -292,7 +294,11 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
-    judges = _build_judges(config.all_harms)
+    built: dict[str, Judge] = {}
+    for harm in config.all_harms:
+        if harm.judge_key not in built:
+            built[harm.judge_key] = build_judge(harm.judge)
+    judges = [built[harm.judge_key] for harm in config.all_harms]
     judge_errors = {
         harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
         for harm, judge in zip(config.all_harms, judges, strict=True)
@@ -301,11 +307,27 @@ def open_session(config: Config) -> Session:
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
     contrasts = require_contrast(model, experts)
-    voices = voices_of([expert.ladder for expert in config.experts])
+    return assemble_session(config, model, experts, judges, contrasts, judge_errors)
+
+
+def assemble_session(
+    config: Config,
+    model: LanguageModel,
+    experts: Sequence[Expert],
+    judges: Sequence[Judge],
+    contrasts: dict[str, float],
+    judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+) -> Session:
+    """A session from parts that are loaded already.
+
+    Args:
+        experts: the target first. judges: one per harm.
+        contrasts: expert name -> mean absolute log-prob difference from the target.
+    """
     engine = Engine(
         model,
         experts,
-        voices,
+        voices_of([expert.ladder for expert in config.experts]),
         Sampler(config.model.sampler),
         config.model.max_new_tokens,
         config.model.batch_rows,
@@ -319,18 +341,6 @@ def prompt_stream(seed: int, stream_key: str, stage: int = 0) -> np.random.Gener
     words = [int(word) for word in np.frombuffer(digest, dtype=np.uint32)]
     words += [stage] if stage else []
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
-
-
-def _build_judges(harms: Sequence[HarmConfig]) -> list[Judge]:
-    """One judge per harm; harms that differ in the threshold only share one."""
-    built: dict[str, Judge] = {}
-    judges = []
-    for harm in harms:
-        key = harm.judge.model_dump_json(exclude={"threshold"})
-        if key not in built:
-            built[key] = build_judge(harm.judge)
-        judges.append(built[key])
-    return judges
 
 
 def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:

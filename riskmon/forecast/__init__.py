@@ -6,7 +6,6 @@ extrapolates the tail.
 """
 
 from riskmon.forecast.daily import make_forecasts
-from riskmon.forecast.uncovered import uncovered_interval, uncovered_upper
 from riskmon.forecast.worst_query import worst_query_probability
 
-__all__ = ["make_forecasts", "uncovered_interval", "uncovered_upper", "worst_query_probability"]
+__all__ = ["make_forecasts", "worst_query_probability"]

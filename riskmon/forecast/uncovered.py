@@ -32,29 +32,6 @@ import numpy as np
 
 from riskmon.records import FloatArray
 from riskmon.records.coverage import CoverageCount
-from riskmon.statistics.binomial import Limits, clopper_pearson, upper_limit
-
-
-def uncovered_upper(count: CoverageCount, confidence: float = 0.95) -> float:
-    """One-sided upper limit of the mean probability of uncovered harm; 1 without draws.
-
-    Raises:
-        ValueError: a confidence outside (0, 1), or more hits than draws.
-    """
-    if count.target_draws == 0:
-        return 1.0
-    return upper_limit(count.gap_hits, count.target_draws, confidence)
-
-
-def uncovered_interval(count: CoverageCount, confidence: float = 0.95) -> Limits:
-    """Two-sided limits of the mean probability of uncovered harm; [0, 1] without draws.
-
-    Raises:
-        ValueError: as `uncovered_upper`.
-    """
-    if count.target_draws == 0:
-        return Limits(0.0, 1.0)
-    return clopper_pearson(count.gap_hits, count.target_draws, confidence)
 
 
 @dataclass(frozen=True, slots=True)

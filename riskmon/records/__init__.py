@@ -11,7 +11,7 @@ held here and nowhere else, and every `repr` leaves it out.
 from riskmon.records.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary, HarmHealth
-from riskmon.records.estimates import Draws, Estimate, Flag, PromptResult, Verdicts
+from riskmon.records.estimates import DOUBTS, Draws, Estimate, Flag, PromptResult, Verdicts
 from riskmon.records.forecasts import Forecast, WeightedEstimate
 from riskmon.records.judging import JudgeError
 from riskmon.records.plans import Hit, Plan, PlanMember
@@ -28,6 +28,7 @@ from riskmon.records.traffic import (
 )
 
 __all__ = [
+    "DOUBTS",
     "BoolArray",
     "Counters",
     "CoverageCount",

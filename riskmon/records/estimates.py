@@ -28,6 +28,10 @@ class Flag(StrEnum):
     BELOW_JUDGE_FLOOR = "BELOW_JUDGE_FLOOR"
 
 
+DOUBTS = frozenset({Flag.COVERAGE_GAP, Flag.HEAVY_WEIGHTS, Flag.WEIGHT_MEAN_OFF, Flag.NO_HITS, Flag.FEW_HITS})
+"""Flags that say: do not rely on this number."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Draws:
     """Sequences drawn for one prompt, with what is needed to weigh them.

@@ -40,7 +40,7 @@ def clopper_pearson(hits: float, trials: float, confidence: float = 0.95) -> Lim
 
     Args:
         hits: outcomes counted, 0 <= hits <= trials; fractional ones are effective counts.
-        trials: positive.
+        trials: without any, nothing is excluded: [0, 1].
         confidence: of the interval, in (0, 1).
 
     Raises:
@@ -51,16 +51,16 @@ def clopper_pearson(hits: float, trials: float, confidence: float = 0.95) -> Lim
 
 
 def upper_limit(hits: float, trials: float, confidence: float = 0.95) -> float:
-    """One-sided upper limit of a share; with no hits it is about -log(1 - confidence) / trials.
+    """One-sided upper limit of a share; with no hits it is about -log(1 - confidence) / trials, without trials 1.
 
     Raises:
-        ValueError: hits outside [0, trials], no trials, or a confidence outside (0, 1).
+        ValueError: hits outside [0, trials], fewer than no trials, or a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), found {confidence}")
     # Sums of effective counts miss their total by rounding.
-    if trials <= 0 or not 0 <= hits <= trials * (1 + 1e-9):
-        raise ValueError(f"hits must lie in [0, trials] and trials be positive, found {hits} of {trials}")
+    if trials < 0 or not 0 <= hits <= trials * (1 + 1e-9):
+        raise ValueError(f"hits must lie in [0, trials], found {hits} of {trials}")
     return 1.0 if hits >= trials else float(betaincinv(hits + 1, trials - hits, confidence))
 
 

@@ -194,6 +194,11 @@ class Store:
         with self._database.read() as connection:
             return hits.read(connection, since, limit_per_stratum)
 
+    def hit_counts(self, since: datetime) -> dict[str, int]:
+        """Kept hits per harm of windows that start at `since` or later; a harm without any is absent."""
+        with self._database.read() as connection:
+            return hits.count(connection, since)
+
     def trim_hits(self, keep: int) -> int:
         """Keeps the newest `keep` hits per stratum and harm, uncovered before covered; gives how many went."""
         with self._database.write() as connection:

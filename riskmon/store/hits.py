@@ -79,6 +79,18 @@ def read(connection: Connection, since: datetime, limit_per_stratum: int) -> lis
     return [_from_row(row, texts[row.sample_id].prompt) for row in rows]
 
 
+def count(connection: Connection, since: datetime) -> dict[str, int]:
+    """Kept hits per harm of prompts in windows that start at `since` or later; a harm without any is absent."""
+    query = (
+        select(hits.c.harm, func.count().label("number"))
+        .join_from(hits, samples)
+        .join(cells)
+        .where(cells.c.window_start >= since)
+        .group_by(hits.c.harm)
+    )
+    return {row.harm: row.number for row in connection.execute(query)}
+
+
 def _rank() -> ColumnElement[int]:
     """Rank from 1 within stratum and harm: uncovered first, then the newest."""
     return func.row_number().over(

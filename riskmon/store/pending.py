@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, select
@@ -15,14 +16,16 @@ from riskmon.store.tables import cells, results, samples
 
 def read(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
     """The first `limit` waiting prompts (all without one) of windows that start at `since` or later."""
-    chosen = [candidate.sample_id for candidate in estimation_order(_candidates(connection, since))[:limit]]
-    found = prompts.read(connection, chosen)
-    return [found[sample_id] for sample_id in chosen]
+    return _first(connection, _candidates(connection, since), limit)
 
 
 def sampled(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
     """The first `limit` sampled prompts, estimated or not, in the same order."""
     candidates = [dataclasses.replace(candidate, done=False) for candidate in _candidates(connection, since)]
+    return _first(connection, candidates, limit)
+
+
+def _first(connection: Connection, candidates: Sequence[Candidate], limit: int | None) -> list[SampledPrompt]:
     chosen = [candidate.sample_id for candidate in estimation_order(candidates)[:limit]]
     found = prompts.read(connection, chosen)
     return [found[sample_id] for sample_id in chosen]

@@ -23,7 +23,7 @@ VOICES = voices_of([(0.5, 1.0), (1.0,)])  # target, persona at two strengths, lo
 
 def planner_of(**config):
     settings = EstimateConfig(**{"windows": ((0, None),), "defensive_share": 0.1, **config})
-    return Planner(VOICES, ["target", "persona", "lora"], "now", settings, CAP)
+    return Planner(VOICES, ["target", "persona", "lora"], lambda: "now", settings, CAP)
 
 
 def hit(stratum=CHAT, favours=3, *, voices="now", weight=1e-4, harm="h", tokens=(6, 7)):

@@ -9,12 +9,11 @@ from support.directions import (
     ARCHITECTURES,
     HIDDEN,
     LAYERS,
-    language_model,
     random_direction,
     tiny_decoder,
     write_direction,
 )
-from support.worlds import tiny_llama
+from support.worlds import language_model, tiny_llama
 from torch import nn
 
 from riskmon.config import ModelConfig

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
-from riskmon.forecast import uncovered_interval, uncovered_upper
 from riskmon.forecast.uncovered import EarlierDraws
 from riskmon.records.coverage import CoverageCount
+from riskmon.statistics import upper_limit
 
 RNG = np.random.default_rng
 
@@ -17,24 +17,12 @@ def count(gap_hits: int, target_draws: int) -> CoverageCount:
     return CoverageCount("misuse", None, target_draws, gap_hits)
 
 
-@pytest.mark.parametrize(("hits", "draws"), [(0, 15_000), (1, 15_000), (7, 400), (400, 400)])
-def test_the_limits_are_those_of_clopper_and_pearson(hits: int, draws: int) -> None:
-    expected = binomtest(hits, draws).proportion_ci(0.9, method="exact")
-    assert uncovered_interval(count(hits, draws), 0.9) == pytest.approx((expected.low, expected.high))
-    assert uncovered_upper(count(hits, draws)) == pytest.approx(expected.high)
-
-
-def test_without_draws_nothing_is_excluded() -> None:
-    assert uncovered_upper(count(0, 0)) == 1.0
-    assert uncovered_interval(count(0, 0)) == (0.0, 1.0)
-
-
 def test_unequal_probabilities_leave_the_upper_limit_conservative() -> None:
     """Prompts of 50 draws, one in twenty with nearly all of the harm: Hoeffding 1956."""
     rng = RNG(11)
     p = np.where(np.arange(200) % 20 == 0, 4e-3, 1e-5)  # [prompts]
     hits = rng.binomial(50, p, size=(2_000, 200)).sum(axis=1)
-    covered = sum(uncovered_upper(count(int(k), 10_000)) >= p.mean() for k in hits)
+    covered = sum(upper_limit(int(k), 10_000) >= p.mean() for k in hits)
     assert covered >= binom.ppf(0.001, 2_000, 0.95)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from riskmon.statistics import clopper_pearson, count_class, effective_trials, upper_limit
 
@@ -11,6 +11,18 @@ def test_limits_are_where_the_binomial_tail_is_two_and_a_half_percent():
     low, high = clopper_pearson(3, 40)
     assert binom.sf(2, 40, low) == pytest.approx(0.025)
     assert binom.cdf(3, 40, high) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 15_000), (1, 15_000), (7, 400), (400, 400)])
+def test_limits_are_those_of_another_implementation(hits, trials):
+    expected = binomtest(hits, trials).proportion_ci(0.9, method="exact")
+    assert clopper_pearson(hits, trials, 0.9) == pytest.approx((expected.low, expected.high))
+    assert upper_limit(hits, trials) == pytest.approx(expected.high)
+
+
+def test_without_trials_nothing_is_excluded():
+    assert upper_limit(0, 0) == 1
+    assert clopper_pearson(0, 0) == (0, 1)
 
 
 def test_limits_at_the_ends():

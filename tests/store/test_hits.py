@@ -113,6 +113,15 @@ def test_hits_are_given_from_a_window_on(store: Store) -> None:
     assert tokens_of(store.hits(NOON + HOUR, ALL)) == [2]
 
 
+def test_hits_are_counted_per_harm_from_a_window_on(store: Store) -> None:
+    old, new = add_prompt(store, 0), add_prompt(store, 1, window=NOON + HOUR)
+    write(store, old, hit(old, 1), hit(old, 2), hit(old, 3, harm="insult"))
+    write(store, new, hit(new, 4))
+    assert store.hit_counts(NOON) == {"misuse": 3, "insult": 1}
+    assert store.hit_counts(NOON + HOUR) == {"misuse": 1}
+    assert store.hit_counts(NOON + 2 * HOUR) == {}
+
+
 def test_trimming_keeps_the_newest_and_no_covered_hit_displaces_an_uncovered_one(store: Store) -> None:
     uncovered = {0, 3}
     for offset in range(8):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from support.worlds import END, WORDS, tiny_llama, tokenizer_of
+from support.worlds import END, WORDS, tiny_llama
 from torch import Tensor
 from transformers import (
     GPT2Config,
@@ -18,8 +18,6 @@ from transformers import (
     GPTNeoXForCausalLM,
     PreTrainedModel,
 )
-
-from riskmon.estimate.model import LanguageModel
 
 HIDDEN, LAYERS = 16, 2
 # GPT-Neo's layers return tuples, those of the others a tensor.
@@ -60,19 +58,6 @@ def tiny_decoder(architecture: str, seed: int = 0) -> PreTrainedModel:
             **common,
         )
     ).eval()
-
-
-def language_model(module: PreTrainedModel) -> LanguageModel:
-    """A network in memory with the worlds' tokenizer, ready for inference."""
-    return LanguageModel(
-        module=module.requires_grad_(False),
-        tokenizer=tokenizer_of(),
-        device=torch.device("cpu"),
-        vocab_size=len(WORDS),
-        stop_ids=(END,),
-        context_length=64,
-        chat_template=False,
-    )
 
 
 def random_direction(seed: int = 0, *, shape: tuple[int, ...] = (HIDDEN,), length: float = 3.0) -> Tensor:

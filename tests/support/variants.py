@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from support.worlds import BAD, END, WORDS, WORSE, enumerate_answers, prompt_ids, tiny_llama, tokenizer_of
+from support.worlds import (
+    BAD,
+    WORSE,
+    enumerate_answers,
+    language_model,
+    prompt_ids,
+    tiny_llama,
+)
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
@@ -22,17 +29,9 @@ from riskmon.estimate.model import LanguageModel
 PROMPTS = ("ask red or blue", "ask calm", "good red and blue ask or")
 
 
-def language_model(module: LlamaForCausalLM | None = None) -> LanguageModel:
+def variants_target() -> LanguageModel:
     """A tiny target (seed 3: P[an answer holds "bad worse"] is 2.5e-3) as the loader would give it."""
-    return LanguageModel(
-        module=(tiny_llama(3) if module is None else module).requires_grad_(False),
-        tokenizer=tokenizer_of(),
-        device=torch.device("cpu"),
-        vocab_size=len(WORDS),
-        stop_ids=(END,),
-        context_length=64,
-        chat_template=False,
-    )
+    return language_model(tiny_llama(3))
 
 
 def is_harmful(answers: Sequence[tuple[int, ...]]) -> Tensor:

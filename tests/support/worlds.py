@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from riskmon.bench.answers import STEPS
 from riskmon.bench.answers import enumerate_answers as every_answer
@@ -30,6 +30,7 @@ from riskmon.bench.tiny import (
     tiny_llama,
     tokenizer_of,
 )
+from riskmon.estimate.model import LanguageModel
 
 # The models are so small that a second thread only waits.
 torch.set_num_threads(1)
@@ -98,6 +99,19 @@ def enumerate_answers(
     found = every_answer(model, prompt, steps)
     rows = zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
     return [tuple(row[:length]) for row, length in rows], found.log_probs
+
+
+def language_model(module: PreTrainedModel) -> LanguageModel:
+    """A network in memory with the worlds' tokenizer, ready for inference."""
+    return LanguageModel(
+        module=module.requires_grad_(False),
+        tokenizer=tokenizer_of(),
+        device=torch.device("cpu"),
+        vocab_size=len(WORDS),
+        stop_ids=(END,),
+        context_length=64,
+        chat_template=False,
+    )
 
 
 def end_probability(model: LlamaForCausalLM) -> float:

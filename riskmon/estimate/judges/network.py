@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -21,7 +21,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from riskmon.errors import ModelUnavailable
 from riskmon.estimate.judges.dialogue import Plain
 from riskmon.estimate.judges.identity import folder_mark
-from riskmon.estimate.model import load_module, pick_device
+from riskmon.estimate.model import load_module, pick_device, refuse_to_load
 
 # Some chat templates write today's date into the prompt. A verdict must not depend on the day it is given.
 _FIXED_DATE = "{%- macro strftime_now(format) -%}1 January 2025{%- endmacro -%}"
@@ -181,7 +181,7 @@ def _load_classifier(key: str, model: str, settings: NetworkSettings, device: to
             output_loading_info=True,
         )
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
-        _refuse(key, model, exc)
+        refuse_to_load(key, model, exc)
     if report["missing_keys"]:
         # A head without weights is filled at random, and its scores look like any others.
         raise ModelUnavailable(
@@ -199,7 +199,7 @@ def _load_causal(
     try:
         adapter_config = find_adapter_config_file(model, revision=settings.revision)
     except Exception as exc:  # noqa: BLE001 - the hub client raises many kinds
-        _refuse(key, model, exc)
+        refuse_to_load(key, model, exc)
     if adapter_config is None:
         return load_module(model, settings.revision, settings.dtype, device, key=key), (model,)
     from peft import PeftConfig, PeftModel
@@ -223,7 +223,7 @@ def _load_causal(
     except ModelUnavailable:
         raise
     except Exception as exc:  # noqa: BLE001 - peft raises many kinds
-        _refuse(key, model, exc)
+        refuse_to_load(key, model, exc)
 
 
 def _download_adapter(key: str, model: str, settings: NetworkSettings) -> Path:
@@ -237,7 +237,7 @@ def _download_adapter(key: str, model: str, settings: NetworkSettings) -> Path:
             )
         )
     except Exception as exc:  # noqa: BLE001 - the hub client raises many kinds
-        _refuse(key, model, exc)
+        refuse_to_load(key, model, exc)
 
 
 def _load_tokenizer(key: str, sources: tuple[str, ...], revision: str | None) -> Any:
@@ -248,7 +248,7 @@ def _load_tokenizer(key: str, sources: tuple[str, ...], revision: str | None) ->
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
         if others:
             return _load_tokenizer(key, tuple(others), None)
-        _refuse(f"{key}: tokenizer of", source, exc)
+        refuse_to_load(f"{key}: tokenizer of", source, exc)
     if tokenizer.pad_token_id is None:
         # Padded places are masked: any token serves.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
@@ -270,11 +270,3 @@ def _positions(module: Any, tokenizer: Any) -> int | None:
             # RoBERTa and its kin count positions from behind the padding's own.
             limits.append(part.num_embeddings - part.padding_idx - 1)
     return min(limits, default=None)
-
-
-def _refuse(key: str, name: str, exc: Exception) -> NoReturn:
-    first_line = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-    raise ModelUnavailable(
-        f"{key} {name!r} does not load: {first_line[:300]} (give a folder with config.json, tokenizer and "
-        "safetensors weights, or a hub id this machine can reach)"
-    ) from exc

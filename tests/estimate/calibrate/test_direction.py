@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from support.directions import ARCHITECTURES, HIDDEN, LAYERS, language_model, tiny_decoder
-from support.worlds import WORDS, tiny_llama, tokenizer_of
+from support.directions import ARCHITECTURES, HIDDEN, LAYERS, tiny_decoder
+from support.worlds import WORDS, language_model, tiny_llama, tokenizer_of
 
 from riskmon.config import ModelConfig
 from riskmon.config.experts import SteeringExpert

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.variants import language_model
+from support.variants import variants_target
 from support.worlds import END, WORDS, tiny_llama
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
@@ -52,7 +52,7 @@ def hit(prompt: str, tokens: tuple[int, ...], weight: float = 0.5) -> Hit:
 
 
 def test_hits_become_examples() -> None:
-    model = language_model()
+    model = variants_target()
     first, second = hit("ask red", (6, 7, 0)), hit("good blue or", (6, 7), 2.0)
     assert examples_from_hits(model, [first, second, replace(first, weight=0.0)]) == [
         Example((1, 4), (6, 7, 0), 0.5, "id-ask"),
@@ -62,7 +62,7 @@ def test_hits_become_examples() -> None:
 
 def test_hits_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match="'id-ask' holds token 10, but the target has only 10"):
-        examples_from_hits(language_model(), [hit("ask red", (6, 10))])
+        examples_from_hits(variants_target(), [hit("ask red", (6, 10))])
 
 
 def test_an_example_shows_no_tokens_and_must_be_whole() -> None:
@@ -94,14 +94,14 @@ def test_pairs_become_examples_that_end(tmp_path: Path) -> None:
         {"prompt": "ask red", "response": "bad <end> good", "weight": 2},
         {"prompt": "ask calm", "response": "worse", "id": 7},
     )
-    first, second, third = examples_from_pairs(language_model(), path)
+    first, second, third = examples_from_pairs(variants_target(), path)
     assert (first.context, first.answer, first.weight) == ((1, 4), (6, 7, END), 1.0)
     assert (second.answer, second.weight) == ((6, END), 2.0)  # nothing follows the end
     assert first.prompt_id == second.prompt_id != third.prompt_id == "7"
 
 
 def test_a_response_begins_without_the_tokenizers_special_tokens(tmp_path: Path) -> None:
-    model = language_model()
+    model = variants_target()
     first = TemplateProcessing(single="good $A", special_tokens=[("good", 2)])
     model.tokenizer.backend_tokenizer.post_processor = first
     (example,) = examples_from_pairs(
@@ -111,7 +111,7 @@ def test_a_response_begins_without_the_tokenizers_special_tokens(tmp_path: Path)
 
 
 def test_messages_are_rendered_with_the_models_template(tmp_path: Path) -> None:
-    model = language_model()
+    model = variants_target()
     model.tokenizer.chat_template = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}good"
     messages = [{"role": "and", "content": "red"}, {"role": "or", "content": "blue"}]
     path = write(tmp_path / "pairs.jsonl", {"messages": messages, "response": "bad"})
@@ -146,7 +146,7 @@ def test_messages_are_rendered_with_the_models_template(tmp_path: Path) -> None:
 def test_a_faulty_line_is_named_and_not_shown(tmp_path: Path, line: object, fault: str) -> None:
     path = write(tmp_path / "pairs.jsonl", {"prompt": "ask", "response": "bad"}, line)
     with pytest.raises(InputError, match=fault) as caught:
-        examples_from_pairs(language_model(), path)
+        examples_from_pairs(variants_target(), path)
     assert str(caught.value).startswith(f"{path}:2: ")
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -154,9 +154,9 @@ def test_a_faulty_line_is_named_and_not_shown(tmp_path: Path, line: object, faul
 
 def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the file of pairs .*none\.jsonl"):
-        examples_from_pairs(language_model(), tmp_path / "none.jsonl")
+        examples_from_pairs(variants_target(), tmp_path / "none.jsonl")
     with pytest.raises(InputError, match="holds no pairs"):
-        examples_from_pairs(language_model(), write(tmp_path / "empty.jsonl", "", " "))
+        examples_from_pairs(variants_target(), write(tmp_path / "empty.jsonl", "", " "))
 
 
 # Holding out

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from support.variants import fit, harmful_examples, language_model, weights_of, with_adapter
-from support.worlds import PROMPT, WORDS, tiny_llama
+from support.variants import fit, harmful_examples, weights_of, with_adapter
+from support.worlds import PROMPT, WORDS, language_model, tiny_llama
 
 from riskmon.config import CalibrateConfig
 from riskmon.errors import ConfigError, ExpertUnusable, ModelUnavailable
@@ -22,29 +22,6 @@ from riskmon.estimate.calibrate.lora import FitReport, fit_lora
 from riskmon.estimate.calibrate.training import Progress
 from riskmon.estimate.experts.base import TargetWeights
 from riskmon.estimate.model import LanguageModel
-
-
-@pytest.fixture
-def model() -> LanguageModel:
-    return language_model()
-
-
-@pytest.fixture(scope="session")
-def examples() -> list[Example]:
-    return harmful_examples(tiny_llama(3), 40)
-
-
-@pytest.fixture(scope="session")
-def cold(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> FitReport:
-    """A cold start with the default settings."""
-    config = CalibrateConfig(folder=tmp_path_factory.mktemp("cold") / "proposals")
-    return fit(language_model(), examples, config, lineage={"judge": "words@3f"})
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> CalibrateConfig:
-    return CalibrateConfig(folder=tmp_path / "proposals", steps=12, evaluate_every=4, batch_size=4)
-
 
 # The target, and adapters to go on from
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.variants import fit, harmful_examples, is_harmful, language_model, weights_of, with_adapter
-from support.worlds import enumerate_answers, tiny_llama
+from support.variants import fit, is_harmful, weights_of, with_adapter
+from support.worlds import enumerate_answers, language_model, tiny_llama
 
 from riskmon.config import CalibrateConfig
 from riskmon.errors import ConfigError
@@ -18,28 +18,6 @@ from riskmon.estimate.calibrate.lineage import digest_of_adapter
 from riskmon.estimate.calibrate.lora import FitReport
 from riskmon.estimate.calibrate.training import Marks, Progress, draw_batch
 from riskmon.estimate.model import LanguageModel
-
-
-@pytest.fixture
-def model() -> LanguageModel:
-    return language_model()
-
-
-@pytest.fixture(scope="session")
-def examples() -> list[Example]:
-    return harmful_examples(tiny_llama(3), 40)
-
-
-@pytest.fixture(scope="session")
-def cold(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> FitReport:
-    """A cold start with the default settings."""
-    config = CalibrateConfig(folder=tmp_path_factory.mktemp("cold") / "proposals")
-    return fit(language_model(), examples, config, lineage={"judge": "words@3f"})
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> CalibrateConfig:
-    return CalibrateConfig(folder=tmp_path / "proposals", steps=12, evaluate_every=4, batch_size=4)
 
 
 @cache

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.variants import fit, harmful_examples, language_model, weights_of, with_adapter
-from support.worlds import tiny_llama
+from support.variants import fit, weights_of, with_adapter
+from support.worlds import language_model, tiny_llama
 
 from riskmon.config import CalibrateConfig
 from riskmon.estimate.calibrate import objective, training
@@ -22,28 +22,6 @@ from riskmon.estimate.model import LanguageModel
 
 # Settings under which the held-out answers soon become less likely again.
 ROUGH = {"learning_rate": 0.015, "steps": 60, "evaluate_every": 2, "anchor": 0.0}
-
-
-@pytest.fixture
-def model() -> LanguageModel:
-    return language_model()
-
-
-@pytest.fixture(scope="session")
-def examples() -> list[Example]:
-    return harmful_examples(tiny_llama(3), 40)
-
-
-@pytest.fixture(scope="session")
-def cold(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> FitReport:
-    """A cold start with the default settings."""
-    config = CalibrateConfig(folder=tmp_path_factory.mktemp("cold") / "proposals")
-    return fit(language_model(), examples, config, lineage={"judge": "words@3f"})
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> CalibrateConfig:
-    return CalibrateConfig(folder=tmp_path / "proposals", steps=12, evaluate_every=4, batch_size=4)
 
 
 def assert_same_weights(one: Path | None, other: Path | None) -> None:
