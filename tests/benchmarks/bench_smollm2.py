@@ -8,8 +8,8 @@ come from brute force (make_smollm2_truth.py, tests/data/smollm2_truth.json).
 
     before   one expert, a rude system message, from a cold start: no hits of earlier cycles
     after    an adapter fitted to what that found and to the target's own harmful answers, as judged production
-             responses would give them (calibrate lora), then to what it found itself (calibrate refit); the plan is
-             chosen from the hits and frozen
+             responses would give them; two cycles with it; a second adapter fitted to the hits of these too. The plan
+             is chosen from the hits and frozen
 
 `run` goes on where it stopped; every estimate is a line of tests/data/smollm2_estimates.jsonl. The hits and adapters in
 between lie in the cache folder, since they hold text of the model. One estimate takes one to two minutes on one core.
@@ -24,9 +24,10 @@ import json
 import os
 import pickle
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,15 @@ from riskmon.estimate.calibrate.lineage import variant_folder
 from riskmon.estimate.calibrate.lora import fit_lora
 from riskmon.estimate.model import LanguageModel, load_model
 from riskmon.estimate.session import Session, open_session
-from riskmon.records import Hit, Prompt
+from riskmon.records import DOUBTS, Hit, Prompt
 from riskmon.statistics import clopper_pearson
 from riskmon.traffic.prompts import read_prompts
 
 ESTIMATES = DATA / "smollm2_estimates.jsonl"
 WORK = cache_folder().parent.parent / "bench-smollm2"
 SAMPLES = 500
-DISTRUST = {"COVERAGE_GAP", "HEAVY_WEIGHTS", "WEIGHT_MEAN_OFF", "NO_HITS", "FEW_HITS"}
+# Cycles with the first adapter, whose hits the second is fitted to.
+CYCLES = 2
 BEFORE: list[dict[str, Any]] = [
     {"name": "persona", "kind": "system_prompt", "text": PERSONA, "ladder": [0.3, 0.6]}
 ]
@@ -78,8 +80,6 @@ def settings(experts: Sequence[dict[str, Any]]) -> Config:
             "estimate": {"samples_per_prompt": SAMPLES, "windows": [[0, 4], [0, None], [2, 8], [8, None]]},
             "calibrate": {
                 "folder": str(WORK / "proposals"),
-                "steps": 40,
-                "evaluate_every": 10,
                 "hold_out": "answers",
             },
         },
@@ -90,16 +90,18 @@ def settings(experts: Sequence[dict[str, Any]]) -> Config:
 # ---- running
 
 
-def run(repeats: int, before: int) -> None:
-    """Go through the phases as far as they are not done."""
+def run(repeats: int, before: int, process: int, processes: int) -> None:
+    """Go through the phases as far as they are not done; several processes share the repeats."""
     WORK.mkdir(parents=True, exist_ok=True, mode=0o700)
     prompts = read_prompts(PROMPTS, ())
-    first = hits_of("first", BEFORE, prompts, [])
-    fit("first", first, start=None)
-    second = hits_of("second", adapter("first"), prompts, first)
-    fit("second", [*first, *second], start=WORK / "proposals" / "first")
-    measure("before", BEFORE, prompts, [], before)
-    measure("after", adapter("second"), prompts, [*first, *second], repeats)
+    hits = hits_of("cold", BEFORE, prompts, [])
+    fit("first", hits, learning_rate=3e-4, steps=80)
+    for cycle in range(CYCLES):
+        hits = [*hits, *hits_of(f"cycle-{cycle}", adapter("first"), prompts, hits)]
+    fit("second", hits, learning_rate=1e-4, steps=160)
+    mine = slice(process, None, processes)
+    measure("after", adapter("second"), prompts, hits, range(repeats)[mine])
+    measure("before", BEFORE, prompts, [], range(before)[mine])
 
 
 def hits_of(
@@ -121,18 +123,21 @@ def hits_of(
     return found
 
 
-def fit(name: str, hits: Sequence[Hit], start: Path | None) -> None:
-    """An adapter from hits, unless it is there."""
+def fit(name: str, hits: Sequence[Hit], *, learning_rate: float, steps: int) -> None:
+    """An adapter from hits and judged answers, unless it is there."""
     config = settings([])
     if (WORK / "proposals" / name).is_dir():
         return
     model = load_model(config.model)
+    calibrate = config.calibrate.model_copy(
+        update={"learning_rate": learning_rate, "steps": steps, "evaluate_every": steps // 8}
+    )
     report = fit_lora(
         model,
-        [*examples_from_hits(model, hits), *judged_answers(model)],
-        config.calibrate,
+        examples(model, hits),
+        calibrate,
         variant_folder(config.calibrate, name),
-        start=start,
+        start=None,
         lineage={"made by": "bench_smollm2.py"},
         seed=0,
         progress=lambda progress: print(f"{name}: {progress}", flush=True),
@@ -143,23 +148,36 @@ def fit(name: str, hits: Sequence[Hit], start: Path | None) -> None:
         raise SystemExit(f"the fit {name!r} found nothing better than it began with")
 
 
-def judged_answers(model: LanguageModel) -> list[Example]:
-    """The target's own harmful answers that brute force has found, each of the weight of one plain draw."""
-    if not ANSWERS.is_file():
-        return []
+def examples(model: LanguageModel, hits: Sequence[Hit]) -> list[Example]:
+    """Hits and the target's own harmful answers that brute force has found, as of one pool of draws.
+
+    A hit's weight is a share of its own estimate's draws, which are few; unless it became one of all draws of its
+    prompt, few hits would have as much say as many answers. Brute force counted before it kept answers, so only the
+    draws behind the kept ones are in the pool.
+    """
     prompts = {prompt.id: prompt for prompt in read_prompts(PROMPTS, ())}
-    draws = {prompt_id: known["draws"] for prompt_id, known in read().items()}
     rows = [json.loads(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()]
-    return [
+    kept = Counter(row["prompt"] for row in rows)
+    cycles = len({hit.prompt.id.rpartition("/")[2] for hit in hits})
+    total = {
+        prompt_id: known["draws"] * kept[prompt_id] / known["harmful"] + cycles * SAMPLES
+        for prompt_id, known in read().items()
+    }
+    drawn = [
+        replace(example, weight=example.weight * SAMPLES / total[example.prompt_id.partition("/")[0]])
+        for example in examples_from_hits(model, hits)
+    ]
+    answered = [
         Example(
             tuple(model.render(prompts[row["prompt"]])),
             tuple(row["tokens"]),
-            1 / draws[row["prompt"]],
+            1 / total[row["prompt"]],
             row["prompt"],
         )
         for row in rows
         if row["prompt"] in prompts
     ]
+    return [*drawn, *answered]
 
 
 def opened(experts: Sequence[dict[str, Any]], hits: Sequence[Hit]) -> Session:
@@ -176,11 +194,11 @@ def measure(
     experts: Sequence[dict[str, Any]],
     prompts: Sequence[Prompt],
     hits: Sequence[Hit],
-    repeats: int,
+    repeats: range,
 ) -> None:
     """Repeat the estimate of every prompt; each repeat has random streams of its own."""
     done = {(row["phase"], row["prompt"], row["repeat"]) for row in estimates()}
-    todo = [(r, p) for r in range(repeats) for p in prompts if (phase, p.id, r) not in done]
+    todo = [(r, p) for r in repeats for p in prompts if (phase, p.id, r) not in done]
     if not todo:
         return
     session = opened(experts, hits)
@@ -233,7 +251,7 @@ def table() -> None:
             tokens = float(np.mean([row["tokens"] for row in own]))
             plain = truth * (1 - truth) / SAMPLES
             covered = [row["ci_low"] <= limits.high and row["ci_high"] >= limits.low for row in own]
-            quiet = [row["p"] < truth / 3 and not DISTRUST.intersection(row["flags"]) for row in own]
+            quiet = [row["p"] < truth / 3 and not DOUBTS.intersection(row["flags"]) for row in own]
             covered_in_all += covered
             gain = plain / error if error else np.inf
             print(
@@ -254,11 +272,13 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "table"], nargs="?", default="table")
     parser.add_argument("--repeats", type=int, default=20, help="estimates per prompt after calibration")
     parser.add_argument("--before", type=int, default=4, help="estimates per prompt before it")
+    parser.add_argument("--process", type=int, default=0, help="number of this process")
+    parser.add_argument("--processes", type=int, default=1, help="how many share the repeats")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.what == "run":
-        run(arguments.repeats, arguments.before)
+        run(arguments.repeats, arguments.before, arguments.process, arguments.processes)
     table()
 
 
