@@ -162,6 +162,7 @@ def _anchor(config: Config, base: Path) -> Config:
         "experts": tuple(expert_at(expert) for expert in config.experts),
         "harms": tuple(harm_at(harm) for harm in config.harms),
         "judge": None if config.judge is None else judge_at(config.judge),
+        "publish": config.publish.anchored(base),
         "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }
     if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):

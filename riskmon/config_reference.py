@@ -153,7 +153,7 @@ def _sections() -> Iterator[tuple[str, Section]]:
             return
         seen.add(section)
         kind = section.model_fields.get("kind")
-        yield f"`{path}`" + (f", kind `{_only(kind)}`" if kind else ""), section
+        yield f"`{path}`" + (f", kind `{_only(kind)}`" if _is_tag(kind) else ""), section
         for name, field in section.model_fields.items():
             brackets = "[]" if _is_list(field) else ""
             for inner in _models(field.annotation):
@@ -269,7 +269,7 @@ def _comment(code: str, meaning: str | None) -> str:
 
 
 def _value(owner: Section, name: str, field: FieldInfo) -> object:
-    if typing.get_origin(field.annotation) is typing.Literal and name == "kind":
+    if name == "kind" and _is_tag(field):
         return _only(field)
     return _EXAMPLES[owner, name] if field.is_required() else _plain(field.default)
 
@@ -281,6 +281,11 @@ def _fields(section: Section) -> list[tuple[str, FieldInfo]]:
     """Names and fields, in the order of the file: what a thing is called and what it is come first."""
     first = {"name": 0, "kind": 1}
     return sorted(section.model_fields.items(), key=lambda item: first.get(item[0], 2))
+
+
+def _is_tag(kind: FieldInfo | None) -> typing.TypeGuard[FieldInfo]:
+    """Whether a key `kind` has one value only, which tells its section from others."""
+    return kind is not None and len(typing.get_args(kind.annotation)) == 1
 
 
 def _only(field: FieldInfo) -> str:

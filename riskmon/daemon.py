@@ -81,9 +81,12 @@ class Daemon:
             UserError: a part cannot be used as configured.
         """
         with self._signals() as caught:
+            publish = self._config.publish
             server = Server(
-                build_app(self._snapshot, self._facts(), self._alive, self._ready),
-                self._config.publish.listen,
+                build_app(self._snapshot, self._facts(), self._alive, self._ready, publish),
+                publish.listen,
+                tls=publish.tls,
+                auth=publish.auth,
             )
             server.start()
             try:

@@ -29,12 +29,14 @@ from riskmon.config.judges import (
     ToxicityJudge,
 )
 from riskmon.config.model import ModelConfig, SamplerConfig
+from riskmon.config.publish import AuthConfig, PublishConfig, TlsConfig
 from riskmon.config.root import Config
-from riskmon.config.services import ForecastConfig, LoggingConfig, PublishConfig, StoreConfig
+from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import FieldsConfig, KafkaConfig, KafkaSecurity, TrafficConfig, stratum_label
 from riskmon.config.values import Cron, Duration, FieldPath, Listen, Name, Section
 
 __all__ = [
+    "AuthConfig",
     "CalibrateConfig",
     "CascadeJudge",
     "CheckpointExpert",
@@ -69,6 +71,7 @@ __all__ = [
     "StoreConfig",
     "SystemPromptExpert",
     "TemperatureExpert",
+    "TlsConfig",
     "ToxicityJudge",
     "TrafficConfig",
     "stratum_label",

@@ -14,7 +14,8 @@ from riskmon.config.experts import ExpertConfig
 from riskmon.config.harms import HarmConfig
 from riskmon.config.judges import JudgeConfig
 from riskmon.config.model import ModelConfig
-from riskmon.config.services import ForecastConfig, LoggingConfig, PublishConfig, StoreConfig
+from riskmon.config.publish import PublishConfig
+from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig
 from riskmon.errors import ConfigError
 
@@ -40,7 +41,7 @@ class Config(BaseSettings):
     calibrate: CalibrateConfig = Field(CalibrateConfig(), description="how unsafe variants are built")
     traffic: TrafficConfig | None = Field(None, description="where prompts come from; `riskmon run` needs it")
     forecast: ForecastConfig = Field(ForecastConfig(), description="from prompts to a day")
-    publish: PublishConfig = Field(PublishConfig(), description="where the metrics and the page are served")
+    publish: PublishConfig = Field(PublishConfig(), description="where metrics, page and API are served, and to whom")
     store: StoreConfig = Field(StoreConfig(), description="the database")
     logging: LoggingConfig = Field(LoggingConfig(), description="what is written to standard error")
 

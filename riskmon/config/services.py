@@ -1,4 +1,4 @@
-"""Forecast, page, store and logs."""
+"""Forecast, store and logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from riskmon.config.values import Cron, Duration, Listen, Section
+from riskmon.config.values import Cron, Duration, Section
 
 
 class ForecastConfig(Section):
@@ -16,14 +16,6 @@ class ForecastConfig(Section):
     schedule: Cron = Field("*/5 * * * *", description="crontab of the forecast, UTC")
     lookback: Duration = Field(timedelta(hours=24), description="traffic and estimates of this span count")
     draws: int = Field(4000, ge=200, description="Monte Carlo draws behind the interval")
-
-
-class PublishConfig(Section):
-    """Where the metrics and the page are served."""
-
-    listen: Listen = Field(
-        "127.0.0.1:9108", description="host:port of the HTTP server; port 0 takes a free one"
-    )
 
 
 class StoreConfig(Section):

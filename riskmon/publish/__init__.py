@@ -1,6 +1,7 @@
-"""Publish: metrics, health checks and the landing page, all from one `Snapshot`.
+"""Publish: metrics, health checks, the landing page and the JSON API, all from one `Snapshot`.
 
-`build_app(snapshot, facts, alive, ready)` makes the application and `Server(app, listen)` serves it in a thread.
+`build_app(snapshot, facts, alive, ready, config)` makes the application and `Server(app, listen, tls=..., auth=...)`
+serves it in a thread.
 Names of metrics are in `names.py`, which dashboards and rules share.
 """
 

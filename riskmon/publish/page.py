@@ -1,8 +1,9 @@
 """The landing page: the forecast, what it rests on, and what needs attention, for a person in a hurry.
 
-In come a `Snapshot` (None while the store cannot be read), the static `Facts` and the state of this process; out
-comes one self-contained HTML page: no script, no network, light and dark. Stratum values are written by whoever
-sends traffic, so every value is escaped by the template engine. Ages are measured at the snapshot's own time.
+In come a `Snapshot` (None while the store cannot be read), the static `Facts`, the state of this process and the
+reports at hand; out comes one self-contained HTML page: no script, no network, light and dark. Stratum values are
+written by whoever sends traffic, so every value is escaped by the template engine. Ages are measured at the
+snapshot's own time.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from riskmon.publish import figures
+from riskmon.publish import figures, trend
+from riskmon.publish.api import ENDPOINTS, OPENAPI_PATH
 from riskmon.publish.attention import HEAVY_KHAT, concerns
 from riskmon.publish.facts import Facts, HarmFacts
+from riskmon.publish.report_files import Report
+from riskmon.publish.trend import Trend
 from riskmon.records import Forecast, Snapshot
 
 SHOWN_STRATA = 50
+SHOWN_REPORTS = 7
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
@@ -57,6 +62,7 @@ class HarmView:
         bar: the total on its scale.
         scale: right end of that scale, in outputs.
         verdict: None without a budget.
+        trend: the total over the past days; None before there is one.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -66,6 +72,7 @@ class HarmView:
     bar: Bar | None
     scale: float
     verdict: Verdict | None
+    trend: Trend | None
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -79,7 +86,11 @@ class Step:
 
 
 def render(
-    snapshot: Snapshot | None, facts: Facts, alive: Mapping[str, bool], not_ready: Sequence[str]
+    snapshot: Snapshot | None,
+    facts: Facts,
+    alive: Mapping[str, bool],
+    not_ready: Sequence[str],
+    reports: Sequence[Report] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -87,8 +98,11 @@ def render(
         snapshot: what is shown; None while the store cannot be read.
         alive: per loop of this process, whether it runs.
         not_ready: reasons why this process is not ready.
+        reports: the newest first; None where no folder of reports is configured.
     """
-    harms = [] if snapshot is None else [_harm(harm, facts.current(snapshot)) for harm in facts.harms]
+    harms = (
+        [] if snapshot is None else [_harm(harm, facts.current(snapshot), snapshot) for harm in facts.harms]
+    )
     return _template().render(
         snapshot=snapshot,
         facts=facts,
@@ -96,6 +110,9 @@ def render(
         steps=[] if snapshot is None or any(harm.total for harm in harms) else _steps(snapshot, facts),
         concerns=concerns(snapshot, facts, alive, not_ready),
         heavy_khat=HEAVY_KHAT,
+        reports=reports,
+        shown_reports=SHOWN_REPORTS,
+        api=[*(endpoint.path for endpoint in ENDPOINTS), OPENAPI_PATH],
         style=STYLE,
     )
 
@@ -113,10 +130,11 @@ def _template() -> Template:
         name: getattr(figures, name)
         for name in ("number", "exact", "percent", "chance", "span", "ago", "clock")
     }
+    environment.globals |= {"trend_size": f"0 0 {trend.WIDTH:g} {trend.HEIGHT:g}", "trend_width": trend.WIDTH}
     return environment.get_template("page.html.j2")
 
 
-def _harm(harm: HarmFacts, forecasts: Iterable[Forecast]) -> HarmView:
+def _harm(harm: HarmFacts, forecasts: Iterable[Forecast], snapshot: Snapshot) -> HarmView:
     own = [forecast for forecast in forecasts if forecast.harm == harm.name]
     total = next((forecast for forecast in own if forecast.stratum is None), None)
     strata = sorted(
@@ -131,9 +149,16 @@ def _harm(harm: HarmFacts, forecasts: Iterable[Forecast]) -> HarmView:
         bar=_bar(total, scale, harm.budget_daily) if total else None,
         scale=scale,
         verdict=_verdict(total, harm.budget_daily) if total else None,
+        trend=_trend(total, snapshot.history, harm.budget_daily) if total else None,
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )
+
+
+def _trend(total: Forecast, history: Iterable[Forecast], budget: float | None) -> Trend | None:
+    """Up to the forecast that is shown, whether or not the history holds it."""
+    earlier = [f for f in history if f.harm == total.harm and f.stratum is None and f.made_at < total.made_at]
+    return trend.draw([*earlier, total], budget)
 
 
 def _bar(forecast: Forecast, scale: float, budget: float | None = None) -> Bar:

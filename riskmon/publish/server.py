@@ -1,7 +1,8 @@
 """The HTTP server: an ASGI application in a thread of its own, beside the loops of the daemon.
 
-The socket is bound by the caller's thread, so that a port in use is an error at start-up and port 0 is known at
-once. Signals stay with the daemon, which calls `stop`.
+The socket is bound and the files of TLS are tried by the caller's thread, so that a port in use or a wrong
+certificate is an error at start-up and port 0 is known at once. A server that others than this machine reach warns at
+start when it asks nobody who they are. Signals stay with the daemon, which calls `stop`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp
 
+from riskmon.config.publish import AuthConfig, TlsConfig
 from riskmon.errors import ConfigError
+from riskmon.publish.access import risks
+from riskmon.publish.tls import server_options
 
 STOP_TIMEOUT_S = 2.0
 _GRACE_S = 1  # for answers under way; the rest of the timeout is for closing
@@ -28,10 +32,19 @@ class Server:
     Args:
         app: the application.
         listen: host:port as in `publish.listen`; an IPv6 host stands in brackets, port 0 takes a free one.
+        tls: `publish.tls`; plain HTTP by default.
+        auth: `publish.auth`, which the application itself enforces; here it decides about the warnings at start.
+
+    Raises:
+        ConfigError: a file of `tls` cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, listen: str) -> None:
+    def __init__(
+        self, app: ASGIApp, listen: str, *, tls: TlsConfig | None = None, auth: AuthConfig | None = None
+    ) -> None:
         self._listen = listen
+        self._tls = tls or TlsConfig()
+        self._auth = auth or AuthConfig()
         self._address: tuple[str, int] | None = None
         self._thread: threading.Thread | None = None
         self._server = uvicorn.Server(
@@ -44,6 +57,7 @@ class Server:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                **server_options(self._tls),
             )
         )
 
@@ -61,6 +75,8 @@ class Server:
         )
         self._thread.start()
         log.info("serving on %s", self.url)
+        for risk in risks(self._auth, self._tls, self._address[0]):
+            log.warning("%s", risk)
 
     def stop(self) -> None:
         """Finish the answers under way and close, within `STOP_TIMEOUT_S`; nothing to do when not running."""
@@ -87,7 +103,8 @@ class Server:
     def url(self) -> str:
         """Base address of the server, without a slash at its end; only after `start`."""
         host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._tls.certificate is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def __enter__(self) -> Server:
         self.start()

@@ -33,7 +33,8 @@ class Counters:
 class Snapshot:
     """Everything that publish shows at one moment; read from the store, so a restart changes nothing.
 
-    `coverage` holds one count per harm, over all prompts, strata and days in the store.
+    `coverage` holds one count per harm, over all prompts, strata and days in the store. `history` holds earlier
+    forecasts of the totals (stratum None), the oldest first, thinned, the latest ones among them.
     """
 
     taken_at: datetime
@@ -44,3 +45,4 @@ class Snapshot:
     forecast_at: datetime | None = None
     traffic: TrafficStatus | None = None
     coverage: tuple[CoverageCount, ...] = ()
+    history: tuple[Forecast, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from riskmon.records import Forecast, Stratum
 from riskmon.store import strata
@@ -44,11 +44,27 @@ def last_made_at(connection: Connection) -> datetime | None:
 
 def latest(connection: Connection) -> list[Forecast]:
     """All forecasts of the newest moment, in the order in which they were written."""
+    newest = select(func.max(forecasts.c.made_at)).scalar_subquery()
+    return _read(connection, forecasts.c.made_at == newest)
+
+
+def hourly_totals(connection: Connection) -> list[Forecast]:
+    """The totals over strata of the last moment in every hour that has one, the oldest first."""
+    is_total = forecasts.c.stratum_id.is_(None)
+    moments = connection.scalars(
+        select(forecasts.c.made_at).where(is_total).distinct().order_by(forecasts.c.made_at)
+    )
+    # Not in SQL: PostgreSQL would take the hours of its own time zone.
+    last = {made_at.replace(minute=0, second=0, microsecond=0): made_at for made_at in moments}
+    return _read(connection, is_total & forecasts.c.made_at.in_(last.values()))
+
+
+def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]:
     query = (
         select(forecasts, strata_table.c.key)
         .join_from(forecasts, strata_table, isouter=True)
-        .where(forecasts.c.made_at == select(func.max(forecasts.c.made_at)).scalar_subquery())
-        .order_by(forecasts.c.id)
+        .where(wanted)
+        .order_by(forecasts.c.made_at, forecasts.c.id)
     )
     return [
         Forecast(

@@ -24,4 +24,5 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         forecast_at=latest[0].made_at if latest else None,
         traffic=status.read(connection),
         coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
+        history=tuple(forecasts.hourly_totals(connection)),
     )

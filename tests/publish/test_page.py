@@ -2,6 +2,7 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -9,17 +10,19 @@ from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, forecast, st
 
 from riskmon.publish import page
 from riskmon.publish.facts import HarmFacts
+from riskmon.publish.report_files import Report
 from riskmon.records import Forecast, Snapshot, Stratum, TrafficStatus
 
-VOID = {"meta", "link", "line"}
+VOID = {"meta", "link", "line", "polygon", "polyline"}
 
 
 class Reader(HTMLParser):
-    """Collects the visible text, the tags and the links of a page; checks that tags nest."""
+    """Collects the visible text, the titles of pictures, the tags and the links of a page; checks that tags nest."""
 
     def __init__(self, html: str):
         super().__init__()
         self.words: list[str] = []
+        self.titles: list[str] = []
         self.tags: list[str] = []
         self.hrefs: list[str] = []
         self._open: list[str] = []
@@ -38,7 +41,9 @@ class Reader(HTMLParser):
             assert self._open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self._open:
+        if "svg" in self._open:
+            self.titles += [data] if self._open[-1] == "title" else []
+        elif "style" not in self._open:
             self.words.append(data)
 
     @property
@@ -46,8 +51,20 @@ class Reader(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words)).strip()
 
 
-def read(snapshot: Snapshot | None, facts=FACTS, alive=None, not_ready=()) -> Reader:
-    return Reader(page.render(snapshot, facts, alive or {"publish": True}, not_ready))
+def read(snapshot: Snapshot | None, facts=FACTS, alive=None, not_ready=(), reports=None) -> Reader:
+    return Reader(page.render(snapshot, facts, alive or {"publish": True}, not_ready, reports))
+
+
+ENDPOINTS = [
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/api/v1/forecast",
+    "/api/v1/strata",
+    "/api/v1/estimates",
+    "/api/v1/health",
+    "/api/v1/openapi.json",
+]
 
 
 def row(values: tuple[float, ...], cell: Stratum | None = None, **changes: object) -> Forecast:
@@ -175,7 +192,7 @@ def test_before_the_first_forecast_the_page_says_what_is_waited_for():
 def test_a_store_that_is_down_is_said():
     reader = read(None)
     assert "The store cannot be read, so there is no forecast to show." in reader.text
-    assert reader.hrefs == ["data:,", "/metrics", "/healthz", "/readyz"]
+    assert reader.hrefs == ["data:,", *ENDPOINTS]
 
 
 def test_stratum_values_are_escaped():
@@ -197,7 +214,7 @@ def test_the_page_is_self_contained_and_needs_no_script():
     html = page.render(FULL, FACTS, {}, [])
     reader = Reader(html)
     assert "script" not in reader.tags
-    assert set(reader.hrefs) == {"data:,", "/metrics", "/healthz", "/readyz"}
+    assert reader.hrefs == ["data:,", *ENDPOINTS]
     assert '<meta http-equiv="refresh" content="30">' in html
     assert "prefers-color-scheme: dark" in html
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
@@ -223,3 +240,90 @@ def test_traffic_that_is_not_split_is_called_all_traffic():
     cells = (row((5, 2, 9, 0.99, 80, 0.06, 0.1, 9, 4)), row((5, 2, 9, 0.99, 80, 0.06, 0.1, 9, 4), Stratum()))
     text = read(replace(FULL, forecasts=cells), replace(FACTS, stratum_labels=())).text
     assert "misuse all traffic 5 2 to 9 80" in text
+
+
+# ---- the trend
+
+HISTORY = tuple(
+    replace(total, made_at=total.made_at - timedelta(hours=hours), expected=total.expected + hours)
+    for hours in range(72, 0, -1)
+    for total in (FORECASTS[0], FORECASTS[5])
+)
+
+
+def test_each_harm_shows_its_own_trend():
+    reader = read(replace(FULL, history=HISTORY))
+    assert "3 d ago Trend: 27.4 to 99.4 2 min ago" in reader.text
+    assert "3 d ago Trend: 318 to 390 2 min ago" in reader.text
+    (misuse, insult) = [title for title in reader.titles if title.startswith("Trend")]
+    assert misuse.startswith(
+        "Trend from 2026-03-06 14:05 UTC to 2026-03-09 14:05 UTC: expected number between"
+    )
+    assert "between 27.4 and 99.4, with its 90% interval, on a scale from 0 to 109" in misuse
+    assert "between 318 and 390" in insult
+
+
+def test_the_trend_ends_at_the_forecast_that_is_shown():
+    later = replace(FORECASTS[0], made_at=FULL.taken_at, expected=1e6)
+    strata = tuple(replace(FORECASTS[1], made_at=f.made_at, expected=2e6) for f in HISTORY[::2])
+    assert "Trend: 27.4 to 99.4 2 min ago" in read(replace(FULL, history=(*HISTORY, later, *strata))).text
+
+
+def test_without_a_past_there_is_no_trend():
+    assert "Trend" not in read(FULL).text
+    assert "Trend" not in read(replace(FULL, history=HISTORY[-2:])).text
+
+
+# ---- reports
+
+
+def report(day: int, *endings: str) -> Report:
+    title = f"report-202603{day:02d}T060000Z"
+    return Report(title, datetime(2026, 3, day, 6, tzinfo=UTC), tuple(f"{title}.{end}" for end in endings))
+
+
+def test_reports_are_listed_with_a_link_to_each_format():
+    reader = read(FULL, reports=[report(9, "html", "json"), report(2, "md")])
+    assert (
+        "Reports 2026-03-09 06:00 UTC report-20260309T060000Z html of report-20260309T060000Z json"
+        in reader.text
+    )
+    assert reader.hrefs[1:4] == [
+        "/reports/report-20260309T060000Z.html",
+        "/reports/report-20260309T060000Z.json",
+        "/reports/report-20260302T060000Z.md",
+    ]
+
+
+def test_only_the_newest_reports_are_listed():
+    reader = read(FULL, reports=[report(day, "html") for day in range(28, 0, -1)])
+    assert len([href for href in reader.hrefs if href.startswith("/reports/")]) == page.SHOWN_REPORTS
+    assert "21 older ones are in the folder of reports." in reader.text
+
+
+def test_an_empty_folder_is_said_and_none_is_silent():
+    assert "Reports None has been written yet." in read(FULL, reports=[]).text
+    assert "Reports" not in read(FULL).text
+
+
+# ---- for readers who do not see it
+
+
+def test_every_picture_has_a_role_and_a_title():
+    html = page.render(replace(FULL, history=HISTORY), FACTS, {}, [])
+    pictures = re.findall(r"<svg[^>]*>\s*<title>[^<]+</title>", html)
+    assert len(pictures) == html.count("<svg") == 12
+    assert all('role="img"' in picture for picture in pictures)
+    assert "27.4, 90% interval 14 to 46, drawn on a scale from 0" in html
+
+
+def test_every_table_header_says_what_it_heads_and_every_section_is_named():
+    html = page.render(FULL, FACTS, {}, [], [report(9, "html")])
+    headers = re.findall(r"<th(?= )[^>]*>", html)
+    assert len(headers) > 20
+    assert all(re.search(r'scope="(col|row|rowgroup)"', header) for header in headers)
+    assert '<th scope="row" class="label"><bdi>agents</bdi></th>' in html
+    names = re.findall(r'aria-labelledby="([^"]+)"', html)
+    assert names
+    assert all(f'id="{name}"' in html for name in names)
+    assert '<html lang="en">' in html

@@ -53,6 +53,14 @@ def test_the_latest_forecasts_are_all_of_one_moment_and_exact(store: Store) -> N
     assert store.latest_forecasts() == again
 
 
+def test_the_snapshot_holds_the_last_totals_of_every_hour_the_oldest_first(store: Store) -> None:
+    minute = timedelta(minutes=1)
+    for at in (NOON + 5 * minute, NOON - minute, NOON + 59 * minute, NOON + 24 * HOUR):
+        store.write_forecasts([forecast(at, CHAT, 1.0), forecast(at, None, 2.0)])
+    kept = [NOON - minute, NOON + 59 * minute, NOON + 24 * HOUR]
+    assert store.snapshot(NOON).history == tuple(forecast(at, None, 2.0) for at in kept)
+
+
 def test_volume_is_ordered_by_time_then_by_first_sight(store: Store) -> None:
     store.write_intake(counted(5, end=5, stratum=CODE, window=NOON + HOUR), keep=9, now=NOON)
     store.write_intake(counted(2, end=7, stratum=CHAT, window=NOON + HOUR), keep=9, now=NOON)
@@ -98,4 +106,5 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
         last_success=summary(NOON),
         forecast_at=NOON,
         traffic=TrafficStatus(True, 3, NOON),
+        history=(forecast(NOON, None, 2.0),),
     )

@@ -42,10 +42,10 @@ def fill(store: Store) -> None:
         store.write_forecasts([forecast(start, None, 2.0), forecast(start, CHAT, 1.0)])
 
 
-def without_coverage(snapshot: Snapshot) -> Snapshot:
-    """The audit is of the estimates in the store, and goes with them."""
+def without_past(snapshot: Snapshot) -> Snapshot:
+    """The audit goes with the estimates it is of, and the trend with its forecasts, of which the newest stays."""
     assert snapshot.coverage
-    return dataclasses.replace(snapshot, coverage=())
+    return dataclasses.replace(snapshot, coverage=(), history=snapshot.history[-1:])
 
 
 def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) -> None:
@@ -58,7 +58,7 @@ def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) 
     assert store.volume(NOON) == [VolumeWindow(NOON + HOUR, CHAT, 3), VolumeWindow(NOON + HOUR, CODE, 1)]
     assert store.weighted_estimates(NOON) == estimates
     assert store.pending_prompts(NOON) == []
-    assert without_coverage(store.snapshot(NOON)) == without_coverage(snapshot)
+    assert without_past(store.snapshot(NOON)) == without_past(snapshot)
     assert [count.target_draws for count in store.snapshot(NOON).coverage] == [
         count.target_draws / 2 for count in snapshot.coverage
     ]
@@ -75,7 +75,7 @@ def test_the_newest_forecast_and_cycles_outlive_any_age(store: Store, store_url:
     store.finish_cycle(store.begin_cycle(NOON), summary(NOON + 2 * HOUR, complete=False))
     snapshot = store.snapshot(NOON)
     assert store.purge(NOON + 1000 * HOUR) == 3 * 2
-    assert store.snapshot(NOON) == without_coverage(snapshot)
+    assert store.snapshot(NOON) == without_past(snapshot)
     rows = row_counts(store_url)
     assert (rows["cells"], rows["samples"], rows["results"], rows["cycles"], rows["forecasts"]) == (
         0,

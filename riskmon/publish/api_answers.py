@@ -1,0 +1,173 @@
+"""From a snapshot to what the JSON API answers.
+
+In comes a `Snapshot` (None while the store cannot be read) with the static `Facts`; out go the models of
+`api_models.py`. Only harms and strata of the running configuration are shown, as on the page and in the metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from riskmon.publish.api_models import (
+    Audit,
+    Cycle,
+    EstimatesAnswer,
+    ForecastAnswer,
+    ForecastItem,
+    HarmItem,
+    HealthAnswer,
+    Observed,
+    StrataAnswer,
+    StratumHarm,
+    StratumItem,
+    Traffic,
+)
+from riskmon.publish.attention import concerns
+from riskmon.publish.facts import Facts
+from riskmon.records import CycleSummary, Forecast, Snapshot, Stratum
+from riskmon.statistics import upper_limit
+
+
+def forecast_answer(snapshot: Snapshot, facts: Facts) -> ForecastAnswer:
+    """All current forecasts; each harm's total stands before its strata."""
+    current = sorted(facts.current(snapshot), key=lambda forecast: forecast.stratum is not None)
+    budgets = {harm.name: harm.budget_daily for harm in facts.harms}
+    return ForecastAnswer(
+        taken_at=snapshot.taken_at,
+        made_at=snapshot.forecast_at,
+        forecasts=[
+            _item(forecast, budgets[harm])
+            for harm in budgets
+            for forecast in current
+            if forecast.harm == harm
+        ],
+    )
+
+
+def _item(forecast: Forecast, budget: float | None) -> ForecastItem:
+    return ForecastItem(
+        harm=forecast.harm,
+        stratum=None if forecast.stratum is None else forecast.stratum.as_dict(),
+        made_at=forecast.made_at,
+        expected=forecast.expected,
+        lower=forecast.lower,
+        upper=forecast.upper,
+        any_probability=forecast.any_probability,
+        budget_daily=budget if forecast.stratum is None else None,
+        daily_requests=forecast.daily_requests,
+        harm_probability=forecast.harm_probability,
+        harm_probability_upper=forecast.harm_probability_upper,
+        worst_query_probability=forecast.worst_query_probability,
+        prompts=forecast.prompts,
+        hits=forecast.hits,
+        basis=forecast.basis,
+    )
+
+
+def strata_answer(snapshot: Snapshot, facts: Facts) -> StrataAnswer:
+    """The strata of the current forecasts; volume is predicted once, so every harm states the same."""
+    order = {harm.name: place for place, harm in enumerate(facts.harms)}
+    cells: dict[Stratum, list[Forecast]] = {}
+    for forecast in sorted(facts.current(snapshot), key=lambda forecast: order[forecast.harm]):
+        if forecast.stratum is not None:
+            cells.setdefault(forecast.stratum, []).append(forecast)
+    whole = sum(own[0].daily_requests for own in cells.values())
+    items = sorted(cells.items(), key=lambda cell: (-cell[1][0].daily_requests, cell[0]))
+    return StrataAnswer(
+        taken_at=snapshot.taken_at,
+        made_at=snapshot.forecast_at,
+        strata=[
+            StratumItem(
+                stratum=stratum.as_dict(),
+                daily_requests=own[0].daily_requests,
+                share=own[0].daily_requests / whole if whole > 0 else None,
+                basis=own[0].basis,
+                harms=[_stratum_harm(forecast) for forecast in own],
+            )
+            for stratum, own in items
+        ],
+    )
+
+
+def _stratum_harm(forecast: Forecast) -> StratumHarm:
+    return StratumHarm(
+        harm=forecast.harm,
+        harm_probability=forecast.harm_probability,
+        harm_probability_upper=forecast.harm_probability_upper,
+        expected=forecast.expected,
+        prompts=forecast.prompts,
+        hits=forecast.hits,
+    )
+
+
+def estimates_answer(snapshot: Snapshot, facts: Facts) -> EstimatesAnswer:
+    """Health of the last cycle and the coverage audit, for every configured harm."""
+    return EstimatesAnswer(
+        taken_at=snapshot.taken_at,
+        cycle=None if snapshot.last_cycle is None else _cycle(snapshot.last_cycle),
+        harms=list(_harms(snapshot, facts)),
+    )
+
+
+def _harms(snapshot: Snapshot, facts: Facts) -> Iterator[HarmItem]:
+    healths = {} if snapshot.last_cycle is None else {h.harm: h for h in snapshot.last_cycle.health}
+    pooled = {count.harm: count for count in snapshot.coverage if count.stratum is None}
+    for harm in facts.harms:
+        health, count = healths.get(harm.name), pooled.get(harm.name)
+        outputs, harmful = snapshot.counters.observed.get(harm.name, (0, 0))
+        yield HarmItem(
+            harm=harm.name,
+            judge=harm.judge,
+            ess_ratio=health and health.ess_ratio,
+            khat=health and health.khat,
+            coverage_gap_ratio=health and health.coverage_gap_ratio,
+            last_cycle=health and _audit(health.target_draws, health.gap_hits, health.uncovered_upper),
+            pooled=count
+            and _audit(count.target_draws, count.gap_hits, upper_limit(count.gap_hits, count.target_draws)),
+            observed=Observed(outputs=outputs, harmful=harmful),
+        )
+
+
+def _audit(target_draws: int, gap_hits: int, upper: float) -> Audit:
+    return Audit(target_draws=target_draws, gap_hits=gap_hits, uncovered_probability_upper=upper)
+
+
+def _cycle(cycle: CycleSummary) -> Cycle:
+    return Cycle(
+        started_at=cycle.started_at,
+        finished_at=cycle.finished_at,
+        complete=cycle.complete,
+        prompts=cycle.prompts,
+        failures=dict(cycle.failures),
+        left_out=cycle.left_out,
+        tokens=cycle.tokens,
+        device_seconds=cycle.device_seconds,
+        weight_mean=cycle.weight_mean,
+        path_discrepancy_nats=cycle.path_discrepancy,
+    )
+
+
+def health_answer(
+    snapshot: Snapshot | None, facts: Facts, alive: Mapping[str, bool], not_ready: Sequence[str]
+) -> HealthAnswer:
+    """The state of the process and of what it shows; `snapshot` is None while the store cannot be read."""
+    traffic = snapshot.traffic if snapshot else None
+    success = snapshot.last_success if snapshot else None
+    return HealthAnswer(
+        status="dead"
+        if not all(alive.values())
+        else "not ready"
+        if not_ready or snapshot is None
+        else "ready",
+        reasons=list(not_ready),
+        loops=dict(alive),
+        store_up=snapshot is not None,
+        attention=concerns(snapshot, facts, alive, not_ready),
+        forecast_at=snapshot.forecast_at if snapshot else None,
+        estimates_at=success.finished_at if success else None,
+        traffic=None
+        if traffic is None
+        else Traffic(
+            up=traffic.up, lag_messages=traffic.lag_messages, checked_at=traffic.at, detail=traffic.detail
+        ),
+    )

@@ -1,0 +1,178 @@
+"""What the JSON API answers, as pydantic models; the OpenAPI description is generated from them.
+
+Every field states unit and meaning. A number that is unknown or not finite is null: JSON has no NaN, and unknown is
+not zero. Times are RFC 3339 in UTC. A stratum is an object of its labels; null means the total over all strata, whose
+interval is no sum of theirs. No prompt is here, neither its text nor its id. `api_answers.py` fills the models.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _encodable(value: str) -> str:
+    """Lone surrogates replaced: a producer may send them, and UTF-8 cannot carry them."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+# Any number may be unknown, or not finite, which is written as null.
+Number = float | None
+Text = Annotated[str, BeforeValidator(_encodable)]
+Labels = dict[Text, Text]
+
+
+class Answer(BaseModel):
+    """A frozen part of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class ForecastItem(Answer):
+    """Harmful outputs expected in the 24 hours after `made_at`."""
+
+    harm: str = Field(description="name of the harm")
+    stratum: Labels | None = Field(description="labels of the stratum; null is the total over all strata")
+    made_at: datetime = Field(description="when the forecast was made")
+    expected: Number = Field(description="expected number of harmful outputs")
+    lower: Number = Field(description="lower end of the 90% prediction interval of that number")
+    upper: Number = Field(description="upper end of the 90% prediction interval of that number")
+    any_probability: Number = Field(description="probability of at least one harmful output")
+    budget_daily: Number = Field(
+        description="configured budget of harmful outputs a day, with the total only; null where there is none"
+    )
+    daily_requests: Number = Field(description="predicted requests")
+    harm_probability: Number = Field(description="traffic-weighted mean probability of a harmful answer")
+    harm_probability_upper: Number = Field(description="95% upper limit of that probability")
+    worst_query_probability: Number = Field(
+        description="extrapolated harm probability of the day's worst query; null where it is refused"
+    )
+    prompts: int = Field(description="estimated prompts behind the forecast")
+    hits: int = Field(description="harmful draws behind it; at 0 only the upper limits inform")
+    basis: str = Field(description="what the predicted volume rests on")
+
+
+class ForecastAnswer(Answer):
+    """The current forecast: per harm the total over all strata, then the strata."""
+
+    taken_at: datetime = Field(description="when the store was read")
+    made_at: datetime | None = Field(description="when the forecast was made; null before the first one")
+    forecasts: list[ForecastItem] = Field(description="totals and strata; empty before the first forecast")
+
+
+class StratumHarm(Answer):
+    """One harm in one stratum."""
+
+    harm: str = Field(description="name of the harm")
+    harm_probability: Number = Field(description="traffic-weighted mean probability of a harmful answer")
+    harm_probability_upper: Number = Field(description="95% upper limit of that probability")
+    expected: Number = Field(description="expected number of harmful outputs in the next 24 hours")
+    prompts: int = Field(description="estimated prompts behind it")
+    hits: int = Field(description="harmful draws behind it")
+
+
+class StratumItem(Answer):
+    """One stratum: how much traffic, and how harmful."""
+
+    stratum: Labels = Field(description="labels of the stratum; empty where traffic is not split")
+    daily_requests: Number = Field(description="predicted requests in the next 24 hours")
+    share: Number = Field(description="share of all strata's predicted requests, 0 to 1")
+    basis: str = Field(description="what the predicted volume rests on")
+    harms: list[StratumHarm] = Field(description="in configured order")
+
+
+class StrataAnswer(Answer):
+    """The strata of the traffic, the largest first."""
+
+    taken_at: datetime = Field(description="when the store was read")
+    made_at: datetime | None = Field(description="when the forecast was made; null before the first one")
+    strata: list[StratumItem] = Field(description="empty before the first forecast")
+
+
+class Audit(Answer):
+    """Draws of the deployed model itself, and those of them whose harm no proposal reaches."""
+
+    target_draws: int = Field(description="draws of the deployed model itself")
+    gap_hits: int = Field(description="harmful ones among them that no proposal covers")
+    uncovered_probability_upper: Number = Field(
+        description="95% upper bound on the mean probability of harm that only the deployed model's own draws reach"
+    )
+
+
+class Observed(Answer):
+    """Production responses that were judged, since the store was made."""
+
+    outputs: int = Field(description="responses judged")
+    harmful: int = Field(description="harmful ones among them")
+
+
+class HarmItem(Answer):
+    """Health of one harm's estimates."""
+
+    harm: str = Field(description="name of the harm")
+    judge: str = Field(description="kind of its judge")
+    ess_ratio: Number = Field(
+        description="effective sample size of the weighted harm over draws, mean over prompts with hits"
+    )
+    khat: Number = Field(description="largest Pareto tail index; above 0.7 errors are understated")
+    coverage_gap_ratio: Number = Field(
+        description="share of the last cycle's prompts with the flag COVERAGE_GAP: harm that the proposals miss"
+    )
+    last_cycle: Audit | None = Field(
+        description="coverage audit of the last cycle; null before the first one"
+    )
+    pooled: Audit | None = Field(
+        description="coverage audit over all prompts, strata and days in the store; null without a count"
+    )
+    observed: Observed = Field(description="what production responses showed")
+
+
+class Cycle(Answer):
+    """The last estimate cycle."""
+
+    started_at: datetime = Field(description="when it began")
+    finished_at: datetime = Field(description="when it ended")
+    complete: bool = Field(description="false where it was broken off")
+    prompts: int = Field(description="prompts estimated")
+    failures: dict[str, int] = Field(description="prompts without an estimate, by reason")
+    left_out: int = Field(description="prompts that the device budget left without an estimate")
+    tokens: int = Field(description="tokens pushed through any model")
+    device_seconds: Number = Field(description="device time spent")
+    weight_mean: Number = Field(description="mean importance weight; 1 in expectation")
+    path_discrepancy_nats: Number = Field(
+        description="largest difference between a decoded and a rescored log-probability"
+    )
+
+
+class EstimatesAnswer(Answer):
+    """How healthy the estimates are; per harm, without any prompt."""
+
+    taken_at: datetime = Field(description="when the store was read")
+    cycle: Cycle | None = Field(description="the last estimate cycle; null before the first one")
+    harms: list[HarmItem] = Field(description="in configured order")
+
+
+class Traffic(Answer):
+    """The traffic source at its last check."""
+
+    up: bool = Field(description="whether it answered")
+    lag_messages: int | None = Field(description="unread messages over all partitions; null while unknown")
+    checked_at: datetime = Field(description="when it was checked")
+    detail: Text = Field(description="one sentence where it did not answer")
+
+
+class HealthAnswer(Answer):
+    """Whether riskmon works: the checks of `/healthz` and `/readyz`, and what needs attention."""
+
+    status: Literal["ready", "not ready", "dead"] = Field(
+        description="dead: a loop of the process has stopped; not ready: see reasons"
+    )
+    reasons: list[Text] = Field(description="why it is not ready; empty when it is")
+    loops: dict[str, bool] = Field(description="per loop of the process, whether it runs")
+    store_up: bool = Field(description="whether the store could be read")
+    attention: list[Text] = Field(description="what needs a person, as the page says it, the gravest first")
+    forecast_at: datetime | None = Field(description="when the last forecast was made")
+    estimates_at: datetime | None = Field(description="when the last complete estimate cycle ended")
+    traffic: Traffic | None = Field(description="null before the first check, and while the store is down")

@@ -1,0 +1,108 @@
+"""The page in a real browser, with a past, with reports, behind a login: no complaint, and no request leaves it."""
+
+import json
+import subprocess
+import tempfile
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+from support.browser import _QUIET, load
+from support.snapshots import FACTS, FORECASTS, FULL
+
+from riskmon.config.publish import AuthConfig, PublishConfig
+from riskmon.publish import Server, build_app
+
+HISTORY = tuple(
+    replace(total, made_at=total.made_at - timedelta(hours=hours))
+    for hours in range(48, 0, -1)
+    for total in (FORECASTS[0], FORECASTS[5])
+)
+NAME = "report-20260309T060000Z.html"
+
+
+@pytest.fixture
+def app(tmp_path):
+    password = tmp_path / "password"
+    password.write_text("s3cret\n")
+    password.chmod(0o600)
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / NAME).write_text(
+        "<!doctype html><title>week</title><style>p{color:green}</style><p style='margin:1em'>a week</p>"
+        "<script>document.title = 'ran'</script>"
+    )
+    config = PublishConfig(
+        reports=reports, auth=AuthConfig(kind="basic", username="ops", password_file=password)
+    )
+    shown = replace(FULL, history=HISTORY)
+    return build_app(lambda: shown, FACTS, lambda: {"intake": True}, list, config)
+
+
+def inside(server: Server, path: str) -> str:
+    return server.url.replace("://", "://ops:s3cret@") + path
+
+
+def asked_for(url: str) -> list[str]:
+    """Addresses that the page itself asks for while it loads, as the browser's network log tells.
+
+    The browser has errands of its own (updates, time); the log names as their initiator no origin.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "net.json"
+        subprocess.run(
+            [
+                "chromium",
+                *_QUIET,
+                f"--user-data-dir={folder}/profile",
+                f"--log-net-log={log}",
+                "--dump-dom",
+                url,
+            ],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        entries = json.loads(log.read_text())
+    started = entries["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    seen = [event.get("params", {}) for event in entries["events"] if event["type"] == started]
+    requests = [params for params in seen if "url" in params]
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    assert any(host in request["url"] for request in requests), "the page was not loaded"
+    return [request["url"] for request in requests if host in request.get("initiator", "")]
+
+
+def test_it_loads_behind_a_login_without_a_complaint(app):
+    with Server(app, "127.0.0.1:0") as server:
+        page = load(inside(server, "/"))
+    assert page.console == ()
+    assert "<polyline" in page.dom
+    assert f'href="/reports/{NAME}"' in page.dom
+
+
+def test_the_page_asks_for_nothing(app):
+    with Server(app, "127.0.0.1:0") as server:
+        assert asked_for(inside(server, "/")) == []
+
+
+def test_a_request_that_leaves_would_be_seen():
+    """The premise of the test above."""
+
+    def leaky(_):
+        return HTMLResponse("<img src='http://127.0.0.1:9/pixel.png'>")
+
+    with Server(Starlette(routes=[Route("/", leaky)]), "127.0.0.1:0") as server:
+        assert "http://127.0.0.1:9/pixel.png" in asked_for(server.url)
+
+
+def test_a_script_in_a_report_does_not_run(app):
+    with Server(app, "127.0.0.1:0") as server:
+        page = load(inside(server, f"/reports/{NAME}"))
+    assert "<title>week</title>" in page.dom
+    assert any("script" in line.lower() for line in page.console)  # the browser says that it refused
+    assert not any("style" in line.lower() for line in page.console)
