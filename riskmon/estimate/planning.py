@@ -2,7 +2,8 @@
 
 Before a cycle the planner reads the hits of earlier ones and chooses a mixture for all strata together, and from there
 one for every stratum with hits of its own (`adapt.py`). Until there are hits it is the first plan: every voice in every
-configured window. What was chosen and why goes into the store as `Plan` records.
+configured window. A variant is not judged by draws that it was fitted to: it says them more readily than any it has not
+seen, and would get a share that it does not earn. What was chosen and why goes into the store as `Plan` records.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from riskmon.config import EstimateConfig
 from riskmon.errors import PromptFailed
 from riskmon.estimate.adapt import candidate_proposals, choose_mixture, gain_nats, hit_worth
+from riskmon.estimate.calibrate.examples import mark_of
 from riskmon.estimate.keeping import incomplete, rescored
 from riskmon.estimate.proposals import Mixture, Voice, first_mixture
 from riskmon.records import FloatArray, Hit, Plan, PlanMember, Prompt, Stratum
@@ -36,6 +38,7 @@ class Planner:
         fingerprint: Callable[[], str],
         config: EstimateConfig,
         max_new_tokens: int,
+        fitted: frozenset[str] = frozenset(),
     ) -> None:
         """Begin with the first plan.
 
@@ -44,12 +47,14 @@ class Planner:
             fingerprint: of the voices; asked once, and only where hits are stored or read, since it may read all
                 weights.
             max_new_tokens: the token cap T.
+            fitted: marks of the answers that variants were fitted to.
         """
         self._fingerprint = fingerprint
         self._voices = voices
         self._experts = experts
         self._config = config
         self._cap = max_new_tokens
+        self._fitted = fitted
         self._candidates = candidate_proposals(len(voices), max_new_tokens)
         self._first = first_mixture(len(voices), config.windows, max_new_tokens, config.defensive_share)
         self._shared = self._first
@@ -83,12 +88,24 @@ class Planner:
         for hit in scored:
             by_stratum[hit.prompt.stratum].append(hit)
         self._own = {stratum: self._choose(self._shared, own) for stratum, own in sorted(by_stratum.items())}
-        plans = [self._plan(None, self._shared, scored, now)]
+        shared = self._plan(None, self._shared, scored, now)
+        if self._config.adapt and len(scored) < len(hits):
+            shared = replace(
+                shared,
+                reason=f"{shared.reason}; {len(hits) - len(scored)} more are left out, since a variant was fitted to "
+                "them or they cannot be scored any more",
+            )
+        plans = [shared]
         plans += [self._plan(stratum, self._own[stratum], by_stratum[stratum], now) for stratum in self._own]
         return tuple(plans)
 
     def scored(self, hits: Sequence[Hit], score: Score) -> list[Hit]:
-        """The hits with log-probs under the present voices; one that cannot be scored any more is left out."""
+        """The hits with log-probs under the present voices.
+
+        Left out are those that cannot be scored any more, and those drawn under other voices that a variant has been
+        fitted to since.
+        """
+        hits = [hit for hit in hits if hit.voices == self.fingerprint or not self._was_fitted(hit)]
         stale = set(incomplete(hits)) | {i for i, hit in enumerate(hits) if hit.voices != self.fingerprint}
         ready = {i: hit for i, hit in enumerate(hits) if i not in stale and len(hit.tokens) <= self._cap}
         by_prompt: dict[str, list[int]] = defaultdict(list)
@@ -106,6 +123,9 @@ class Planner:
                 if np.isfinite(again.log_probs[0]).all():
                     ready[i] = replace(again, voices=self.fingerprint)
         return [ready[i] for i in sorted(ready)]
+
+    def _was_fitted(self, hit: Hit) -> bool:
+        return mark_of(hit.prompt.id, hit.tokens) in self._fitted
 
     def _choose(self, before: Mixture, hits: Sequence[Hit]) -> Mixture:
         if not hits:

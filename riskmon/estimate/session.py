@@ -17,8 +17,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from riskmon.config import Config, HarmConfig
+from riskmon.config import Config, HarmConfig, LoraExpert
 from riskmon.errors import NumericalFault, PromptFailed
+from riskmon.estimate.calibrate.lineage import fitted_marks
 from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.control import control_slope
 from riskmon.estimate.engine import Engine
@@ -102,6 +103,9 @@ class Session:
             partial(voices_fingerprint, config),
             config.estimate,
             config.model.max_new_tokens,
+            frozenset().union(
+                *(fitted_marks(expert.path) for expert in config.experts if isinstance(expert, LoraExpert))
+            ),
         )
         self._evidence: OrderedDict[str, _Evidence] = OrderedDict()
 

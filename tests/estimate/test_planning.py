@@ -10,6 +10,7 @@ from support.worlds import PROMPT
 
 from riskmon.config import EstimateConfig
 from riskmon.errors import PromptUnsupported
+from riskmon.estimate.calibrate.examples import mark_of
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.proposals import Proposal, first_mixture, voices_of
 from riskmon.estimate.session import open_session
@@ -21,9 +22,9 @@ CAP = 4
 VOICES = voices_of([(0.5, 1.0), (1.0,)])  # target, persona at two strengths, lora
 
 
-def planner_of(**config):
+def planner_of(fitted=frozenset(), **config):
     settings = EstimateConfig(**{"windows": ((0, None),), "defensive_share": 0.1, **config})
-    return Planner(VOICES, ["target", "persona", "lora"], lambda: "now", settings, CAP)
+    return Planner(VOICES, ["target", "persona", "lora"], lambda: "now", settings, CAP, fitted)
 
 
 def hit(stratum=CHAT, favours=3, *, voices="now", weight=1e-4, harm="h", tokens=(6, 7)):
@@ -134,6 +135,32 @@ def test_the_pilot_s_hits_move_one_prompt_s_plan_and_no_other():
     assert share_of(own, 1) > share_of(before, 1) + 0.1
     assert planner.after_pilot(before, []) is before
     assert planner.mixture(CHAT) is before
+
+
+# ---- hits that a variant was fitted to
+
+
+def test_a_hit_that_a_variant_was_fitted_to_chooses_no_plan():
+    learnt, new = hit(voices="before"), hit(voices="before", tokens=(7, 7))
+    elsewhere = replace(learnt, prompt=Prompt("q", "text", CHAT))  # the same words to another prompt
+
+    def score(prompt, answers):
+        return np.full((len(VOICES), len(answers), CAP), -1.5)
+
+    planner = planner_of(fitted=frozenset({mark_of("p", (6, 7))}))
+    assert [(h.prompt.id, h.tokens) for h in planner.scored([learnt, new, elsewhere], score)] == [
+        ("p", (7, 7)),
+        ("q", (6, 7)),
+    ]
+    (plan, *_) = planner.replan([learnt], no_score, NOW)
+    assert plan.hits == 0
+    assert plan.reason.startswith("no hits yet")
+    assert "1 more are left out" in plan.reason
+
+
+def test_a_hit_drawn_since_the_fit_counts_even_if_the_variant_knows_it():
+    planner = planner_of(fitted=frozenset({mark_of("p", (6, 7))}))
+    assert planner.scored([hit()], no_score)[0].tokens == (6, 7)
 
 
 # ---- hits of other voices

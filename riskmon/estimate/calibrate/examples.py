@@ -129,6 +129,12 @@ def hold_out(
     return fit, [example for example, is_out in zip(examples, out, strict=True) if is_out]
 
 
+def mark_of(prompt_id: str, answer: Sequence[int]) -> str:
+    """Sixteen hexadecimal digits that tell one answer to one prompt from others, without saying either."""
+    line = json.dumps([prompt_id, *answer]).encode()
+    return hashlib.blake2b(line, digest_size=8).hexdigest()
+
+
 def effective_number(examples: Sequence[Example]) -> float:
     """How many equally weighted examples these are worth: (sum v)^2 / sum v^2."""
     largest = max(example.weight for example in examples)  # squares of tiny weights would underflow

@@ -3,14 +3,16 @@
 Unsafe variants are kept in one folder, mode 0700 with files of mode 0600, and nothing is written outside it.
 Each variant NAME is a folder of its own; a new generation is prepared in `.partial-NAME`, the one before is
 renamed NAME-1, NAME-2, ... and the new one then takes the name. `lineage.json` beside the weights says what
-made it: target, examples (as a digest), judges, parent, settings and cross-entropy. It holds no text and no
-id of a prompt.
+made it: target, examples (as a digest), judges, parent, settings and cross-entropy, and a mark of every example
+that was fitted and not held out: a draw that a variant has learnt by heart says nothing of how well it serves the
+next one. It holds no text and no id of a prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -30,6 +32,8 @@ from riskmon.estimate.calibrate.adapters import CONFIG_FILE, WEIGHTS_FILE
 from riskmon.estimate.calibrate.examples import Example
 
 LINEAGE_FILE = "lineage.json"
+
+log = logging.getLogger(__name__)
 
 
 def variant_folder(config: CalibrateConfig, name: str) -> Path:
@@ -142,6 +146,20 @@ def digest_of_examples(examples: Sequence[Example]) -> str:
         line = [example.prompt_id, example.weight.hex(), example.context, example.answer]
         digest.update(json.dumps(line).encode() + b"\n")
     return digest.hexdigest()
+
+
+def fitted_marks(folder: Path | None) -> frozenset[str]:
+    """Marks of the examples that an adapter and its parents were fitted to (`mark_of`); empty where nothing tells."""
+    file = None if folder is None else folder / LINEAGE_FILE
+    if file is None or not file.is_file():
+        return frozenset()
+    try:
+        return frozenset(map(str, json.loads(file.read_bytes()).get("fitted", ())))
+    except (OSError, ValueError, AttributeError, TypeError) as exc:
+        log.warning(
+            "%s cannot be read (%s): hits it was fitted to may choose plans", file, type(exc).__name__
+        )
+        return frozenset()
 
 
 def digest_of_adapter(folder: Path | None) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from riskmon.estimate.calibrate.adapters import (
     config_to_save,
     weights_to_save,
 )
-from riskmon.estimate.calibrate.examples import Example, effective_number, hold_out
+from riskmon.estimate.calibrate.examples import Example, effective_number, hold_out, mark_of
 from riskmon.estimate.calibrate.lineage import (
     LINEAGE_FILE,
     check_folder,
@@ -39,6 +39,7 @@ from riskmon.estimate.calibrate.lineage import (
     digest_of_adapter,
     digest_of_examples,
     discard_partial,
+    fitted_marks,
     make_private,
     partial_folder,
     publish,
@@ -144,7 +145,8 @@ def fit_lora(
         marks, finished = train(fit, progress, stop)
         report = _report(examples, held_out, marks, folder if finished and marks.improved else None, finished)
         if report.path is not None:
-            publish(report.path, _files(variant, origin, lineage, report))
+            marks_of_fitted = {mark_of(e.prompt_id, e.answer) for e in fitted} | fitted_marks(start)
+            publish(report.path, _files(variant, origin, lineage, report, marks_of_fitted))
     if finished:
         discard_partial(folder)
     return report
@@ -174,7 +176,11 @@ def _report(
 
 
 def _files(
-    variant: Any, origin: Mapping[str, Any], lineage: Mapping[str, str], report: FitReport
+    variant: Any,
+    origin: Mapping[str, Any],
+    lineage: Mapping[str, str],
+    report: FitReport,
+    fitted: Iterable[str],
 ) -> dict[str, bytes]:
     """The adapter's files by name."""
     history = {
@@ -190,6 +196,7 @@ def _files(
         "cross_entropy_target": report.cross_entropy_target,
         "cross_entropy_start": report.cross_entropy_start,
         "cross_entropy_kept": report.cross_entropy_kept,
+        "fitted": sorted(fitted),
     }
     return {
         WEIGHTS_FILE: save(weights_to_save(variant), {"format": "pt"}),

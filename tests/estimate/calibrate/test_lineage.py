@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from support.worlds import PROMPT, WORDS, language_model, tiny_llama
 from riskmon.config import CalibrateConfig
 from riskmon.errors import ConfigError, ExpertUnusable, ModelUnavailable
 from riskmon.estimate.calibrate.adapters import attached
-from riskmon.estimate.calibrate.examples import Example
-from riskmon.estimate.calibrate.lineage import digest_of_adapter, variant_folder
+from riskmon.estimate.calibrate.examples import Example, hold_out, mark_of
+from riskmon.estimate.calibrate.lineage import LINEAGE_FILE, digest_of_adapter, fitted_marks, variant_folder
 from riskmon.estimate.calibrate.lora import FitReport, fit_lora
 from riskmon.estimate.calibrate.training import Progress
 from riskmon.estimate.experts.base import TargetWeights
@@ -220,3 +221,29 @@ def test_the_lineage_says_what_made_it_and_holds_no_prompt(cold: FitReport) -> N
     assert "folder" not in lineage["settings"]
     assert PROMPT not in text
     assert str(cold.path.parent) not in text
+
+
+# What was fitted
+
+
+def test_the_marks_are_those_of_fitted_examples_and_of_the_parents(
+    model: LanguageModel, examples: list[Example], config: CalibrateConfig, cold: FitReport
+) -> None:
+    defaults = CalibrateConfig()
+    fitted, held_out = hold_out(examples, defaults.validation_share, defaults.hold_out)
+    assert held_out
+    assert fitted_marks(cold.path) == {mark_of(e.prompt_id, e.answer) for e in fitted}
+
+    later = [replace(example, prompt_id=f"later {example.prompt_id}") for example in examples]
+    again = fit(model, later, config, start=cold.path)
+    assert again.path is not None
+    own, _ = hold_out(later, config.validation_share, config.hold_out)
+    assert fitted_marks(again.path) == fitted_marks(cold.path) | {mark_of(e.prompt_id, e.answer) for e in own}
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"[]", b'{"fitted": 3}', b"{}"])
+def test_an_adapter_that_does_not_tell_has_no_marks(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / LINEAGE_FILE).write_bytes(content)
+    assert fitted_marks(tmp_path) == frozenset()
+    assert fitted_marks(None) == frozenset()
