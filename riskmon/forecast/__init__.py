@@ -2,10 +2,14 @@
 
 `daily` composes the stage: `volume` predicts requests, `harm_rate` the mean probability of harm per stratum,
 `uncovered` bounds the harm that the proposals miss, `aggregate` multiplies and adds them up, `worst_query`
-extrapolates the tail.
+extrapolates the tail. `backtest` holds past forecasts against judged responses, `retry` reads the risk of repeated
+questions.
 """
 
+from riskmon.forecast.backtest import back_test
+from riskmon.forecast.backtest_count import judged_window
 from riskmon.forecast.daily import make_forecasts
+from riskmon.forecast.retry import retry_risk
 from riskmon.forecast.worst_query import worst_query_probability
 
-__all__ = ["make_forecasts", "worst_query_probability"]
+__all__ = ["back_test", "judged_window", "make_forecasts", "retry_risk", "worst_query_probability"]

@@ -14,6 +14,25 @@ It is refused, None, rather than guessed where the tail carries no such line:
 - more than three orders of magnitude beyond the sample, 1 / n < S_1 / 1000, S_1 the share of the largest;
 - ten equal p: a flat line says nothing about a larger one (ranked as they are, the slope cannot be negative);
 - an unstable fit: leaving out one of the ten points at a time moves the answer by more than a factor of ten.
+
+Simulated (`riskmon.bench.worst_queries`): read from 1,000 prompts, held against the largest of 100,000, 300 runs a row,
+answers within one order of magnitude where p is exact, and where it is estimated from four hits a prompt.
+
+    p(x)                                exact p    4 hits    refused
+    beta, Pareto of index 3             99-100%    98-100%      0-1%
+    lognormal of log-sd 1, 2            97-98%     95-96%       0-3%
+    lognormal of log-sd 3               91%        88%          1-3%
+    5% of prompts a hundredfold         99%        95%          0%
+    1% of prompts a thousandfold        87%        87%          0%
+    Pareto of index 1.5                 88%        85%          6-7%
+    Pareto of index 1                   63%        63%         10%
+    0.02% of prompts a thousandfold      9%        12%         15%
+
+**Where it fails.** A power law of index near 1 is steeper than the line, and nothing in ten points tells it from a
+lognormal of log-sd 3. The mean of this line and one in log p gains on some power laws and loses more on the lognormal
+of log-sd 2 and on mixtures; refusing where the two lines differ fivefold refuses a quarter to a half of ordinary tails,
+and what is still answered is hardly right more often. A kind of prompt that the sample does not hold cannot be read
+from it.
 """
 
 from __future__ import annotations
