@@ -41,7 +41,9 @@ class Config(BaseSettings):
     calibrate: CalibrateConfig = Field(CalibrateConfig(), description="how unsafe variants are built")
     traffic: TrafficConfig | None = Field(None, description="where prompts come from; `riskmon run` needs it")
     forecast: ForecastConfig = Field(ForecastConfig(), description="from prompts to a day")
-    publish: PublishConfig = Field(PublishConfig(), description="where metrics, page and API are served, and to whom")
+    publish: PublishConfig = Field(
+        PublishConfig(), description="where metrics, page and API are served, and to whom"
+    )
     store: StoreConfig = Field(StoreConfig(), description="the database")
     logging: LoggingConfig = Field(LoggingConfig(), description="what is written to standard error")
 
