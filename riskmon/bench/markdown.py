@@ -1,15 +1,8 @@
-"""A rich table as Markdown text, so that it reads in a terminal and on a page alike."""
+"""A table as Markdown text with padded columns, so that it reads in a terminal and on a page alike."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
-
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Table
-
-_WIDTH = 240  # columns; wider than any table, since a folded cell would break it
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], names: Sequence[str]) -> str:
@@ -19,11 +12,19 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], names: 
         header: titles of the columns. rows: cells, as many.
         names: titles of the columns that hold words and are aligned to the left; figures stand to the right.
     """
-    table = Table(box=MARKDOWN)
-    for title in header:
-        table.add_column(title, justify="left" if title in names else "right")
-    for row in rows:
-        table.add_row(*row)
-    out = io.StringIO()
-    Console(file=out, width=_WIDTH, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+    cells = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = [title in names for title in header]
+    rule = [
+        "-" * width if is_name else "-" * (width - 1) + ":"
+        for width, is_name in zip(widths, left, strict=True)
+    ]
+    lines = [cells[0], rule, *cells[1:]]
+    return "\n".join("| " + " | ".join(_padded(line, widths, left)) + " |" for line in lines)
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
+    return [
+        cell.ljust(width) if is_name else cell.rjust(width)
+        for cell, width, is_name in zip(cells, widths, left, strict=True)
+    ]

@@ -1,9 +1,10 @@
-"""Scores as a table: Markdown, so that it reads in a terminal and on a page alike."""
+"""Scores of the estimator's methods as a Markdown table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from riskmon.bench.markdown import markdown_table
 from riskmon.bench.scores import Score
 
 _HEADER = (
@@ -23,23 +24,8 @@ _HEADER = (
 
 
 def render_table(scores: Sequence[Score]) -> str:
-    """A Markdown table, one row a score, columns padded to one width."""
-    rows = [_HEADER, *(_cells(score) for score in scores)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    rule = ["-" * width for width in widths]
-    # Names to the left, figures to the right.
-    for column in range(len(rule)):
-        if column not in (0, 2):
-            rule[column] = rule[column][:-1] + ":"
-    lines = [rows[0], tuple(rule), *rows[1:]]
-    return "\n".join("| " + " | ".join(_padded(line, widths)) + " |" for line in lines)
-
-
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if column in (0, 2) else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
+    """A Markdown table, one row a score."""
+    return markdown_table(_HEADER, map(_cells, scores), names=("world", "method"))
 
 
 def _cells(score: Score) -> tuple[str, ...]:

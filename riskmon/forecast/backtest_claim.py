@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, gammainc, gammaincc, gammaincinv
+from scipy.special import betainc, betaincinv, gammainc, gammaincc, gammaincinv
 
 from riskmon.records import FloatArray, Forecast
 
@@ -151,11 +151,7 @@ def _possible(forecast: Forecast) -> tuple[float, float]:
 
 
 def _means_with_upper(edge: float) -> FloatArray:
-    """For every shape, the mean at which `edge` is the 95% quantile; by bisection of its logarithm."""
-    low, high = np.full(len(_SHAPES), np.log(edge) - 12), np.full(len(_SHAPES), np.log(edge) + 2)
-    for _ in range(36):
-        middle = (low + high) / 2
-        small = _at_most(edge, np.exp(middle), _SHAPES) > 1 - TAIL
-        low, high = np.where(small, middle, low), np.where(small, high, middle)
-    means: FloatArray = np.exp((low + high) / 2)
+    """For every shape, the mean at which `edge` is the 95% quantile: `_at_most` solved for it."""
+    share = betaincinv(edge + 1, _SHAPES, TAIL)  # mean / (shape + mean)
+    means: FloatArray = _SHAPES * share / (1 - share)
     return means

@@ -192,6 +192,8 @@ forecasts = Table(
     Column("hits", BigInteger, nullable=False),
     Column("basis", Text, nullable=False),
 )
+_IS_TOTAL = forecasts.c.stratum_id.is_(None)
+Index("ix_forecasts_totals", forecasts.c.made_at, sqlite_where=_IS_TOTAL, postgresql_where=_IS_TOTAL)
 
 plans = Table(
     "plans",

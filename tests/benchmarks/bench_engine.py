@@ -19,9 +19,9 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from riskmon.bench.tiny import tokenizer_of
 from riskmon.config_file import parse_config
 from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.session import Session, open_session
@@ -46,11 +46,7 @@ def make_model(folder: Path) -> Path:
         pad_token_id=0,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=words[1]))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=core, eos_token=words[0], unk_token=words[1]).save_pretrained(
-        folder
-    )
+    tokenizer_of(words).save_pretrained(folder)
     return folder
 
 

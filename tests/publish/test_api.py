@@ -2,9 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 import httpx
@@ -15,10 +13,9 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, NOW, forecast, stratum
 
-from riskmon.errors import StoreUnavailable
 from riskmon.publish import Server, build_app
 from riskmon.publish.api import ENDPOINTS, openapi
-from riskmon.records import CoverageCount, Snapshot, Stratum, TrafficStatus
+from riskmon.records import CoverageCount, Stratum, TrafficStatus
 from riskmon.statistics import upper_limit
 
 ROOT = "/api/v1"
@@ -39,33 +36,6 @@ ODD = replace(
     ),
     traffic=TrafficStatus(up=False, lag_messages=None, at=NOW, detail="no answer from \udfff"),
 )
-
-
-@dataclass
-class Process:
-    """What the application is told about the process around it."""
-
-    shown: Snapshot | None = FULL
-    alive: dict[str, bool] = field(default_factory=lambda: {"intake": True, "scheduler": True})
-    reasons: list[str] = field(default_factory=list)
-
-    def snapshot(self) -> Snapshot:
-        if self.shown is None:
-            raise StoreUnavailable("no such file")
-        return self.shown
-
-
-@pytest.fixture
-def process() -> Process:
-    return Process()
-
-
-@pytest.fixture
-def client(process: Process) -> Iterator[httpx.Client]:
-    app = build_app(process.snapshot, FACTS, lambda: process.alive, lambda: process.reasons)
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(app, "127.0.0.1:0"))
-        yield stack.enter_context(httpx.Client(base_url=server.url))
 
 
 def read(answer: httpx.Response) -> dict:

@@ -1,48 +1,12 @@
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-
-import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support.snapshots import FACTS, FULL
-
-from riskmon.errors import StoreUnavailable
-from riskmon.publish import Server, build_app
 
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
-
-
-@dataclass
-class Process:
-    """What the application is told about the process around it."""
-
-    store_up: bool = True
-    alive: dict[str, bool] = field(default_factory=lambda: {"intake": True, "scheduler": True})
-    reasons: list[str] = field(default_factory=list)
-
-    def snapshot(self):
-        if not self.store_up:
-            raise StoreUnavailable("no such file")
-        return FULL
-
-
-@pytest.fixture
-def process() -> Process:
-    return Process()
-
-
-@pytest.fixture
-def client(process: Process) -> Iterator[httpx.Client]:
-    app = build_app(process.snapshot, FACTS, lambda: process.alive, lambda: process.reasons)
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(app, "127.0.0.1:0"))
-        yield stack.enter_context(httpx.Client(base_url=server.url))
 
 
 def test_metrics_are_prometheus_text_by_default(client):
@@ -102,7 +66,7 @@ def test_readyz_gives_the_reasons(client, process):
 
 
 def test_a_store_that_is_down_breaks_neither_scrape_nor_health(client, process):
-    process.store_up = False
+    process.shown = None
     metrics = client.get("/metrics")
     assert metrics.status_code == 200
     assert "riskmon_store_up 0.0" in metrics.text
