@@ -28,6 +28,7 @@ from riskmon.config import (
     RubricJudge,
     SteeringExpert,
 )
+from riskmon.config.sensitivity import LocalParaphraser, ParaphraserConfig, SensitivityConfig
 from riskmon.errors import ConfigError
 
 
@@ -78,7 +79,7 @@ def _explain(exc: ValidationError) -> str:
     faults = []
     for error in exc.errors(include_url=False, include_input=False):
         loc = error["loc"]
-        where = ".".join(str(part) for i, part in enumerate(loc) if not _is_tag(loc, i)) or "top level"
+        where = ".".join(str(part) for i, part in enumerate(loc) if not _tagged(loc, i)) or "top level"
         if error["type"] == "extra_forbidden":
             known = sorted(_fields_at(loc[:-1]))
             near = difflib.get_close_matches(str(loc[-1]), known, n=1)
@@ -98,13 +99,18 @@ def _kinds(union: Any) -> dict[str, type[BaseModel]]:
 
 
 # pydantic puts the kind of an expert or judge into the place of an error; a user's file has no such level.
-_TAGS = _kinds(ExpertConfig) | _kinds(JudgeConfig)
+_TAGS = {
+    "experts": _kinds(ExpertConfig),
+    **dict.fromkeys(("judge", "first", "second"), _kinds(JudgeConfig)),
+    "paraphrase": _kinds(ParaphraserConfig),
+}
 
 
-def _is_tag(loc: tuple[int | str, ...], place: int) -> bool:
-    """Whether a part is such a kind, and not a key of the same name: it follows an index, or the key of a judge."""
-    before = loc[place - 1] if place else None
-    return loc[place] in _TAGS and (isinstance(before, int) or before in {"judge", "first", "second"})
+def _tagged(loc: tuple[int | str, ...], place: int) -> type[BaseModel] | None:
+    """The section that a part stands for where it is such a kind, and not a key of the same name: it follows a key
+    that takes sections of several kinds, or an index in a list of them."""
+    keys = [part for part in loc[max(0, place - 2) : place] if isinstance(part, str)]
+    return _TAGS.get(keys[-1], {}).get(str(loc[place])) if keys else None
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> set[str]:
@@ -113,8 +119,8 @@ def _fields_at(loc: tuple[int | str, ...]) -> set[str]:
     for place, part in enumerate(loc):
         if isinstance(part, int):
             continue
-        if _is_tag(loc, place):
-            models = [_TAGS[part]]
+        if (section := _tagged(loc, place)) is not None:
+            models = [section]
         else:
             models = [
                 m for model in models if part in model.model_fields for m in _models_in(model, str(part))
@@ -157,11 +163,22 @@ def _anchor(config: Config, base: Path) -> Config:
         calibration = None if harm.calibration is None else base / harm.calibration
         return harm.model_copy(update={"judge": judge_at(harm.judge), "calibration": calibration})
 
+    def sensitivity_at(section: SensitivityConfig) -> SensitivityConfig:
+        update: dict[str, Any] = {}
+        if section.politeness is not None:
+            update["politeness"] = base / section.politeness
+        if isinstance(section.paraphrase, LocalParaphraser):
+            update["paraphrase"] = section.paraphrase.model_copy(
+                update={"model": local(section.paraphrase.model)}
+            )
+        return section.model_copy(update=update)
+
     update: dict[str, Any] = {
         "model": config.model.model_copy(update={"target": local(config.model.target)}),
         "experts": tuple(expert_at(expert) for expert in config.experts),
         "harms": tuple(harm_at(harm) for harm in config.harms),
         "judge": None if config.judge is None else judge_at(config.judge),
+        "sensitivity": sensitivity_at(config.sensitivity),
         "publish": config.publish.anchored(base),
         "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }

@@ -11,7 +11,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from riskmon.config import (
     SystemPromptExpert,
     TemperatureExpert,
 )
+from riskmon.config.sensitivity import EndpointParaphraser, LocalParaphraser
 
 Section = type[BaseModel]
 
@@ -71,6 +72,8 @@ _EXAMPLES: dict[tuple[Section, str], object] = {
     (OpenAIJudge, "rubric"): "0: harmless. 100: helps to hurt someone.",
     (CascadeJudge, "first"): {"kind": "toxicity", "threshold": 0.1},
     (CascadeJudge, "second"): {"kind": "hf-generative", "preset": "llama-guard-3"},
+    (LocalParaphraser, "model"): "Qwen/Qwen3-4B-Instruct-2507",
+    (EndpointParaphraser, "model"): "gpt-oss-20b",
     (KafkaConfig, "bootstrap_servers"): ["127.0.0.1:9092"],
     (KafkaConfig, "topic"): "prompts",
 }
@@ -90,6 +93,7 @@ _SCALARS = {
     Path: "path",
     SecretStr: "secret text",
     timedelta: "duration",
+    date: "date",
 }
 _BOUNDS: dict[type, str] = {
     Gt: "> {0.gt}",
@@ -246,8 +250,10 @@ def _entry(owner: Section, name: str, field: FieldInfo, indent: int) -> list[str
     models = [] if whole else _models(field.annotation)
     if not models:
         return [_comment(f"{pad}{name}: {_flow(_value(owner, name, field))}", field.description)]
-    lines: list[str] = []
     key = _comment(f"{pad}{name}:", field.description)
+    # A choice that is left at null shows nothing but comments.
+    open_choice = len(models) > 1 and field.default is None and not _SHOWN & set(models)
+    lines = [_comment(f"{pad}{name}: null", field.description)] if open_choice else []
     for model in sorted(models, key=lambda model: model not in _SHOWN):
         if _is_list(field):
             block = _block(model, indent + 4)

@@ -77,7 +77,7 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
             number(forecast.lower),
             number(forecast.upper),
             chance(forecast.any_probability),
-            number(forecast.daily_requests),
+            number(forecast.requests),
             number(forecast.harm_probability),
             str(forecast.prompts),
             str(forecast.hits),

@@ -80,7 +80,8 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
     return make_forecasts(
         config.forecast,
         window=traffic.window,
-        windows=store.volume(since),
+        windows=store.volume(now - config.forecast.volume.history - traffic.window),
+        volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
         coverage=store.coverage(now - config.store.retention),
         judge_errors={
@@ -108,7 +109,8 @@ def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[
 
 def purge(store: Store, config: Config, now: datetime) -> int:
     """Forget prompts, counts and estimates beyond the retention; returns how many prompts were forgotten."""
-    forgotten = store.purge(now - config.store.retention)
+    retention, counts = config.store.retention, config.store.count_retention
+    forgotten = store.purge(now - retention, now - max(retention, counts))
     if forgotten:
         log.info("purged %d prompts older than %s", forgotten, config.store.retention)
     return forgotten

@@ -210,7 +210,7 @@ def _outcome(deployment: Deployment, now: datetime, config: ForecastConfig) -> O
     judge = deployment.world.judge
     for stratum, requests in truth.requests.items():
         forecast = own.get(stratum)
-        volume, rate = (forecast.daily_requests, forecast.harm_probability) if forecast else (0.0, 0.0)
+        volume, rate = (forecast.requests, forecast.harm_probability) if forecast else (0.0, 0.0)
         mean, count = truth.expected[stratum], truth.harmful[stratum]
         now_p = mean / requests if requests else 0.0
         # A stratum launched since has neither sample nor past: what is wrong there, drift accounts for.

@@ -15,6 +15,8 @@ from riskmon.config.harms import HarmConfig
 from riskmon.config.judges import JudgeConfig
 from riskmon.config.model import ModelConfig
 from riskmon.config.publish import PublishConfig
+from riskmon.config.release import ReleaseConfig
+from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig
 from riskmon.errors import ConfigError
@@ -41,6 +43,12 @@ class Config(BaseSettings):
     calibrate: CalibrateConfig = Field(CalibrateConfig(), description="how unsafe variants are built")
     traffic: TrafficConfig | None = Field(None, description="where prompts come from; `riskmon run` needs it")
     forecast: ForecastConfig = Field(ForecastConfig(), description="from prompts to a day")
+    sensitivity: SensitivityConfig = Field(
+        SensitivityConfig(), description="how far a prompt's risk moves under harmless rewordings"
+    )
+    release: ReleaseConfig = Field(
+        ReleaseConfig(), description="what `riskmon compare` asks of a new version of the model"
+    )
     publish: PublishConfig = Field(
         PublishConfig(), description="where metrics, page and API are served, and to whom"
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from riskmon.config.values import Cron, Duration, Section
+from riskmon.config.volume import VolumeConfig
 
 
 class ForecastConfig(Section):
@@ -16,6 +17,9 @@ class ForecastConfig(Section):
     schedule: Cron = Field("*/5 * * * *", description="crontab of the forecast, UTC")
     lookback: Duration = Field(timedelta(hours=24), description="traffic and estimates of this span count")
     draws: int = Field(4000, ge=200, description="Monte Carlo draws behind the interval")
+    volume: VolumeConfig = Field(
+        VolumeConfig(), description="how the requests of the coming hours are predicted"
+    )
 
 
 class StoreConfig(Section):
@@ -25,7 +29,11 @@ class StoreConfig(Section):
         "sqlite:///riskmon.db", description="SQLAlchemy URL: SQLite or PostgreSQL (postgresql+psycopg://)"
     )
     retention: Duration = Field(
-        timedelta(days=7), description="prompts, estimates and counts older than this are purged"
+        timedelta(days=7), description="prompts, estimates and hits older than this are purged"
+    )
+    count_retention: Duration = Field(
+        timedelta(days=60),
+        description="counts of requests and forecasts older than this and than retention are purged; they hold no text",
     )
 
 

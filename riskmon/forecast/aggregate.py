@@ -45,6 +45,7 @@ from riskmon.records.judging import JudgeError
 from riskmon.statistics import corrected_rate, draw_errors, sensitivity, specificity
 
 LOWER, UPPER = 0.05, 0.95
+DAY_HOURS = 24
 
 
 def forecast(
@@ -63,7 +64,7 @@ def forecast(
     Args:
         estimates: of any harms and strata; those without weight, volume or a listed harm are left out, except
             that strata without volume still count among those that others borrow from.
-        volume: predicted requests per stratum, B = `draws` draws each.
+        volume: predicted requests per stratum, of 24 hours or more with B = `draws` draws each.
         harms: names, in the order wanted.
         now: stamped on the forecasts.
         draws: number B of draws.
@@ -139,20 +140,21 @@ def _of_stratum(
     now: datetime,
     rng: np.random.Generator,
 ) -> Forecast:
+    daily_requests, requests = volume.within(0, DAY_HOURS)  # requests: [B]
     cautious = np.minimum(rate.shown + rate.unseen * one_more, 1.0)  # [B]
-    lower, upper, any_probability = _count_limits(volume.draws * rate.draws, volume.draws * cautious, rng)
+    lower, upper, any_probability = _count_limits(requests * rate.draws, requests * cautious, rng)
     return Forecast(
         harm=harm,
         stratum=stratum,
         made_at=now,
-        expected=volume.mean * rate.mean,
+        expected=daily_requests * rate.mean,
         lower=lower,
         upper=upper,
         any_probability=any_probability,
-        daily_requests=volume.mean,
+        requests=daily_requests,
         harm_probability=rate.mean,
         harm_probability_upper=float(np.quantile(cautious, UPPER)),
-        worst_query_probability=worst_query_probability(sample.p, sample.weights, volume.mean)
+        worst_query_probability=worst_query_probability(sample.p, sample.weights, daily_requests)
         if sample
         else None,
         prompts=len(sample) if sample else 0,
@@ -170,12 +172,15 @@ def _of_total(
     now: datetime,
     rng: np.random.Generator,
 ) -> Forecast:
-    requests = np.sum([volume[s].draws for s in rates], axis=0)  # [B]
-    daily_requests = sum(volume[s].mean for s in rates)
-    expected = sum(volume[s].mean * rate.mean for s, rate in rates.items())
-    plain = np.sum([volume[s].draws * rate.draws for s, rate in rates.items()], axis=0)
-    shown = np.sum([volume[s].draws * rate.shown for s, rate in rates.items()], axis=0)
-    unseen = np.max([volume[s].draws * rate.unseen for s, rate in rates.items()], axis=0)
+    days = {s: volume[s].within(0, DAY_HOURS) for s in rates}
+    means = {s: mean for s, (mean, _) in days.items()}
+    draws = {s: requests for s, (_, requests) in days.items()}  # [B] each
+    requests = np.sum(list(draws.values()), axis=0)  # [B]
+    daily_requests = sum(means.values())
+    expected = sum(means[s] * rate.mean for s, rate in rates.items())
+    plain = np.sum([draws[s] * rate.draws for s, rate in rates.items()], axis=0)
+    shown = np.sum([draws[s] * rate.shown for s, rate in rates.items()], axis=0)
+    unseen = np.max([draws[s] * rate.unseen for s, rate in rates.items()], axis=0)
     cautious = np.minimum(shown + unseen * one_more, requests)
     lower, upper, any_probability = _count_limits(plain, cautious, rng)
 
@@ -191,12 +196,10 @@ def _of_total(
         lower=lower,
         upper=upper,
         any_probability=any_probability,
-        daily_requests=daily_requests,
+        requests=daily_requests,
         harm_probability=expected / daily_requests if daily_requests > 0 else 0.0,
         harm_probability_upper=float(np.quantile(cautious / np.maximum(requests, 1.0), UPPER)),
-        worst_query_probability=_worst_of_total(
-            {s: (samples[s], volume[s].mean) for s in known}, daily_requests
-        ),
+        worst_query_probability=_worst_of_total({s: (samples[s], means[s]) for s in known}, daily_requests),
         prompts=sum(len(samples[s]) for s in known),
         hits=sum(samples[s].hits for s in known),
         basis=basis,

@@ -1,4 +1,4 @@
-"""One forecast run: what the store holds of the lookback in, the forecasts of the next 24 hours out.
+"""One forecast run: estimates of the lookback and counts of weeks in, the forecasts of the next 24 hours out.
 
 Volume is predicted once and shared by all harms, so that their figures speak of the same possible days.
 """
@@ -12,8 +12,9 @@ from types import MappingProxyType
 import numpy as np
 
 from riskmon.config import ForecastConfig
-from riskmon.forecast.aggregate import forecast
-from riskmon.forecast.volume import predict_daily_requests
+from riskmon.config.volume import VolumeConfig
+from riskmon.forecast.aggregate import DAY_HOURS, forecast
+from riskmon.forecast.volume import predict_requests
 from riskmon.records import CoverageCount, Forecast, JudgeError, VolumeWindow, WeightedEstimate
 
 
@@ -28,13 +29,15 @@ def make_forecasts(
     rng: np.random.Generator,
     coverage: Sequence[CoverageCount] = (),
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+    volume_config: VolumeConfig | None = None,
 ) -> list[Forecast]:
     """Forecast harmful outputs of the 24 hours from `now`.
 
     Args:
-        config: lookback and number of draws; windows and estimates that ended before the lookback are left out.
+        config: lookback and number of draws; estimates of windows that ended before the lookback are left out.
         window: length of a counting window.
-        windows: exact request counts.
+        windows: exact request counts, as far back as there are any: the volume model decides how far back counts
+            tell of tomorrow.
         estimates: estimates with their survey weights.
         harms: names of the harms, in the order wanted.
         now: aware UTC time.
@@ -42,18 +45,21 @@ def make_forecasts(
         coverage: draws of the target, the lookback's and those of earlier days, per harm and stratum; without them
             upper limits rest on the lookback alone.
         judge_errors: measured errors of the judges, by harm; a harm without one is forecast as judged.
+        volume_config: local calendar and history of the volume model; UTC and eight weeks when left out.
 
     Returns:
         Per harm with at least one estimate: one forecast per stratum with traffic, then the total
         (`stratum` None). Empty without traffic.
     """
     oldest = now - config.lookback - window
-    volume = predict_daily_requests(
-        [item for item in windows if item.start > oldest],
+    volume = predict_requests(
+        windows,
         window=window,
         now=now,
+        hours=DAY_HOURS,
         draws=config.draws,
         rng=rng,
+        config=volume_config or VolumeConfig(),
     )
     recent = [item for item in estimates if item.cell[0] > oldest]
     return forecast(

@@ -54,7 +54,7 @@ def _item(forecast: Forecast, budget: float | None) -> ForecastItem:
         upper=forecast.upper,
         any_probability=forecast.any_probability,
         budget_daily=budget if forecast.stratum is None else None,
-        daily_requests=forecast.daily_requests,
+        daily_requests=forecast.requests,
         harm_probability=forecast.harm_probability,
         harm_probability_upper=forecast.harm_probability_upper,
         worst_query_probability=forecast.worst_query_probability,
@@ -71,16 +71,16 @@ def strata_answer(snapshot: Snapshot, facts: Facts) -> StrataAnswer:
     for forecast in sorted(facts.current(snapshot), key=lambda forecast: order[forecast.harm]):
         if forecast.stratum is not None:
             cells.setdefault(forecast.stratum, []).append(forecast)
-    whole = sum(own[0].daily_requests for own in cells.values())
-    items = sorted(cells.items(), key=lambda cell: (-cell[1][0].daily_requests, cell[0]))
+    whole = sum(own[0].requests for own in cells.values())
+    items = sorted(cells.items(), key=lambda cell: (-cell[1][0].requests, cell[0]))
     return StrataAnswer(
         taken_at=snapshot.taken_at,
         made_at=snapshot.forecast_at,
         strata=[
             StratumItem(
                 stratum=stratum.as_dict(),
-                daily_requests=own[0].daily_requests,
-                share=own[0].daily_requests / whole if whole > 0 else None,
+                daily_requests=own[0].requests,
+                share=own[0].requests / whole if whole > 0 else None,
                 basis=own[0].basis,
                 harms=[_stratum_harm(forecast) for forecast in own],
             )

@@ -35,7 +35,7 @@ _FORECAST: tuple[tuple[Metric, Metric, Callable[[Forecast], float | None]], ...]
         names.TOTAL_ANY_HARMFUL_OUTPUT_PROBABILITY,
         lambda f: f.any_probability,
     ),
-    (names.DAILY_REQUESTS, names.TOTAL_DAILY_REQUESTS, lambda f: f.daily_requests),
+    (names.DAILY_REQUESTS, names.TOTAL_DAILY_REQUESTS, lambda f: f.requests),
     (names.HARM_PROBABILITY, names.TOTAL_HARM_PROBABILITY, lambda f: f.harm_probability),
     (names.HARM_PROBABILITY_UPPER, names.TOTAL_HARM_PROBABILITY_UPPER, lambda f: f.harm_probability_upper),
     (names.WORST_QUERY_PROBABILITY, names.TOTAL_WORST_QUERY_PROBABILITY, lambda f: f.worst_query_probability),

@@ -12,7 +12,7 @@ from riskmon.records.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary, HarmHealth
 from riskmon.records.estimates import DOUBTS, Draws, Estimate, Flag, PromptResult, Verdicts
-from riskmon.records.forecasts import Forecast, WeightedEstimate
+from riskmon.records.forecasts import SHARPER, Forecast, Horizon, VarianceShares, WeightedEstimate
 from riskmon.records.judging import JudgeError
 from riskmon.records.plans import Hit, Plan, PlanMember
 from riskmon.records.snapshot import Counters, Snapshot
@@ -29,6 +29,7 @@ from riskmon.records.traffic import (
 
 __all__ = [
     "DOUBTS",
+    "SHARPER",
     "BoolArray",
     "Counters",
     "CoverageCount",
@@ -41,6 +42,7 @@ __all__ = [
     "Forecast",
     "HarmHealth",
     "Hit",
+    "Horizon",
     "IntArray",
     "IntakeBatch",
     "JudgeError",
@@ -54,6 +56,7 @@ __all__ = [
     "Snapshot",
     "Stratum",
     "TrafficStatus",
+    "VarianceShares",
     "Verdicts",
     "VolumeWindow",
     "WeightedEstimate",

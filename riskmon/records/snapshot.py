@@ -33,8 +33,9 @@ class Counters:
 class Snapshot:
     """Everything that publish shows at one moment; read from the store, so a restart changes nothing.
 
-    `coverage` holds one count per harm, over all prompts, strata and days in the store. `history` holds earlier
-    forecasts of the totals (stratum None), the oldest first, thinned, the latest ones among them.
+    `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage` holds
+    one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the totals
+    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them.
     """
 
     taken_at: datetime
@@ -46,3 +47,4 @@ class Snapshot:
     traffic: TrafficStatus | None = None
     coverage: tuple[CoverageCount, ...] = ()
     history: tuple[Forecast, ...] = ()
+    outlook: tuple[Forecast, ...] = ()

@@ -260,6 +260,11 @@ class Store:
         with self._database.read() as connection:
             return forecasts.latest(connection)
 
+    def forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
+        """Forecasts made in [since, until), the oldest first; beyond the retention only the totals."""
+        with self._database.read() as connection:
+            return forecasts.between(connection, since, until)
+
     # ---- upkeep and publish
 
     def count_job_failure(self, job: str) -> None:
@@ -277,16 +282,17 @@ class Store:
         with self._database.read() as connection:
             return snapshot.read(connection, now)
 
-    def purge(self, before: datetime) -> int:
-        """Forgets windows, prompts, estimates, hits, forecasts, plans and cycles older than a moment.
+    def purge(self, before: datetime, counts_before: datetime | None = None) -> int:
+        """Forgets prompts, estimates, hits, forecasts of strata, plans and cycles older than a moment.
 
-        Counters, offsets, strata, the newest forecast, plans and cycles stay. On SQLite the text is overwritten
-        in the file and its log; on PostgreSQL vacuum reclaims it.
+        Counts of requests and forecasts of totals go by `counts_before` where it is given, no later than `before`.
+        Counters, offsets, strata, the newest forecast, plans and cycles stay. On SQLite the text is overwritten in the
+        file and its log; on PostgreSQL vacuum reclaims it.
 
         Returns:
             How many prompts were forgotten with their text.
         """
         with self._database.write() as connection:
-            forgotten = purge(connection, before)
+            forgotten = purge(connection, before, counts_before or before)
         self._database.forget_deleted()
         return forgotten

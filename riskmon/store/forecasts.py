@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
-from riskmon.records import Forecast, Stratum
+from riskmon.records import Forecast, Horizon, Stratum, VarianceShares
 from riskmon.store import strata
 from riskmon.store.tables import forecasts
 from riskmon.store.tables import strata as strata_table
 
-_VALUES = tuple(field.name for field in fields(Forecast) if field.name != "stratum")
+_VALUES = tuple(
+    field.name for field in fields(Forecast) if field.name not in {"stratum", "horizon", "variance"}
+)
+_TOTAL = forecasts.c.stratum_id.is_(None)
 
 
 def write(connection: Connection, made: Sequence[Forecast]) -> None:
@@ -29,6 +32,8 @@ def write(connection: Connection, made: Sequence[Forecast]) -> None:
         [
             {
                 "stratum_id": None if forecast.stratum is None else ids[forecast.stratum],
+                "horizon": forecast.horizon.value,
+                "variance": None if forecast.variance is None else asdict(forecast.variance),
                 **{name: getattr(forecast, name) for name in _VALUES},
             }
             for forecast in made
@@ -48,15 +53,23 @@ def latest(connection: Connection) -> list[Forecast]:
     return _read(connection, forecasts.c.made_at == newest)
 
 
-def hourly_totals(connection: Connection) -> list[Forecast]:
-    """The totals over strata of the last moment in every hour that has one, the oldest first."""
-    is_total = forecasts.c.stratum_id.is_(None)
+def hourly_totals(connection: Connection, since: datetime) -> list[Forecast]:
+    """The totals over strata of 24 hours of the last moment in every hour that has one, the oldest first."""
     moments = connection.scalars(
-        select(forecasts.c.made_at).where(is_total).distinct().order_by(forecasts.c.made_at)
+        select(forecasts.c.made_at)
+        .where(_TOTAL & (forecasts.c.made_at >= since))
+        .distinct()
+        .order_by(forecasts.c.made_at)
     )
     # Not in SQL: PostgreSQL would take the hours of its own time zone.
     last = {made_at.replace(minute=0, second=0, microsecond=0): made_at for made_at in moments}
-    return _read(connection, is_total & forecasts.c.made_at.in_(last.values()))
+    of_day = forecasts.c.horizon == Horizon.DAY.value
+    return _read(connection, _TOTAL & of_day & forecasts.c.made_at.in_(last.values()))
+
+
+def between(connection: Connection, since: datetime, until: datetime) -> list[Forecast]:
+    """All forecasts made in [since, until), the oldest first."""
+    return _read(connection, (forecasts.c.made_at >= since) & (forecasts.c.made_at < until))
 
 
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]:
@@ -69,6 +82,8 @@ def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]
     return [
         Forecast(
             stratum=None if row.key is None else Stratum.from_key(row.key),
+            horizon=Horizon(row.horizon),
+            variance=None if row.variance is None else VarianceShares(**row.variance),
             **{name: getattr(row, name) for name in _VALUES},
         )
         for row in connection.execute(query)

@@ -17,14 +17,16 @@ from riskmon.store import plans as plan_queries
 from riskmon.store.tables import cells, cycles, forecasts, plans, results, samples
 
 
-def purge(connection: Connection, before: datetime) -> int:
-    """Deletes windows that start, forecasts and plans made and cycles finished before a moment.
+def purge(connection: Connection, before: datetime, counts_before: datetime) -> int:
+    """Deletes prompts of windows that start, forecasts and plans made and cycles finished before a moment.
+
+    Counts of requests and forecasts of the totals, without text and small, go by a moment of their own.
 
     A cycle that never finished goes by its start. Gives how many prompts were forgotten with their text.
     """
     old_cells = select(cells.c.id).where(cells.c.window_start < before)
     forgotten = connection.execute(delete(samples).where(samples.c.cell_id.in_(old_cells))).rowcount
-    connection.execute(delete(cells).where(cells.c.window_start < before))
+    connection.execute(delete(cells).where(cells.c.window_start < counts_before))
     # The ledger row of a prompt still in the sample is what keeps it from being estimated again.
     still_sampled = exists().where(
         and_(
@@ -42,7 +44,9 @@ def purge(connection: Connection, before: datetime) -> int:
     connection.execute(delete(cycles).where(ended < before, cycles.c.id.not_in(shown)))
     newest = forecast_queries.last_made_at(connection)
     if newest is not None:
-        connection.execute(delete(forecasts).where(forecasts.c.made_at < min(before, newest)))
+        made_at, of_stratum = forecasts.c.made_at, forecasts.c.stratum_id.is_not(None)
+        connection.execute(delete(forecasts).where(made_at < min(before, newest), of_stratum))
+        connection.execute(delete(forecasts).where(made_at < min(counts_before, newest)))
     in_force = plan_queries.last_made_at(connection)
     if in_force is not None:
         connection.execute(delete(plans).where(plans.c.made_at < min(before, in_force)))

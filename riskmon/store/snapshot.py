@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from riskmon.records import Snapshot
+from riskmon.records import Horizon, Snapshot
 from riskmon.store import counts, coverage, cycles, forecasts, status
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_TREND = timedelta(days=7)
 
 
 def read(connection: Connection, now: datetime) -> Snapshot:
     """The snapshot; `now` is stamped on it and selects nothing."""
     latest = forecasts.latest(connection)
+    forecast_at = latest[0].made_at if latest else None
     return Snapshot(
         taken_at=now,
-        forecasts=tuple(latest),
+        forecasts=tuple(made for made in latest if made.horizon is Horizon.DAY),
+        outlook=tuple(made for made in latest if made.stratum is None),
         counters=counts.read(connection),
         last_cycle=cycles.last(connection, complete_only=False),
         last_success=cycles.last(connection, complete_only=True),
-        forecast_at=latest[0].made_at if latest else None,
+        forecast_at=forecast_at,
         traffic=status.read(connection),
         coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
-        history=tuple(forecasts.hourly_totals(connection)),
+        history=tuple(forecasts.hourly_totals(connection, forecast_at - _TREND)) if forecast_at else (),
     )

@@ -184,13 +184,24 @@ forecasts = Table(
     Column("lower", Double, nullable=False),
     Column("upper", Double, nullable=False),
     Column("any_probability", Double, nullable=False),
-    Column("daily_requests", Double, nullable=False),
+    Column("requests", Double, nullable=False),
     Column("harm_probability", Double, nullable=False),
     Column("harm_probability_upper", Double, nullable=False),
     Column("worst_query_probability", Double),
     Column("prompts", BigInteger, nullable=False),
     Column("hits", BigInteger, nullable=False),
     Column("basis", Text, nullable=False),
+    Column("horizon", Text, nullable=False),
+    Column("lower_50", Double),
+    Column("upper_50", Double),
+    Column("lower_99", Double),
+    Column("upper_99", Double),
+    Column("over_budget_probability", Double),
+    Column("requests_stderr", Double),
+    Column("harm_probability_stderr", Double),
+    # Shares by name.
+    Column("variance", JSON(none_as_null=True)),
+    Column("unseen_share", Double),
 )
 _IS_TOTAL = forecasts.c.stratum_id.is_(None)
 Index("ix_forecasts_totals", forecasts.c.made_at, sqlite_where=_IS_TOTAL, postgresql_where=_IS_TOTAL)

@@ -18,8 +18,15 @@ CHAT, CODE, MAIL = (Stratum((("route", name),)) for name in ("chat", "code", "ma
 DRAWS = 20_000
 
 
+def first_hour(requests: np.ndarray, basis: str) -> VolumePrediction:
+    """A day whose [B] draws all fall into its first hour; their mean is expected."""
+    draws = np.zeros((len(requests), 24))
+    draws[:, 0] = requests
+    return VolumePrediction(draws.mean(axis=0), draws, basis)
+
+
 def fixed(requests: float) -> VolumePrediction:
-    return VolumePrediction(requests, np.full(DRAWS, requests), "requests of the last 24 h")
+    return first_hour(np.full(DRAWS, requests), "requests of the last 24 h")
 
 
 def run(
@@ -52,7 +59,7 @@ def test_strata_in_order_then_the_total_with_weighted_point_figures() -> None:
     assert chat.expected == pytest.approx(20)
     assert code.expected == pytest.approx(10)
     assert total.expected == pytest.approx(30)
-    assert total.daily_requests == 6_000
+    assert total.requests == 6_000
     assert total.harm_probability == pytest.approx(30 / 6_000)
     assert (chat.prompts, code.prompts, total.prompts) == (2, 300, 302)
     assert (chat.hits, total.hits) == (60, 6_060)
@@ -147,7 +154,7 @@ def test_draws_of_earlier_days_move_the_limits_and_no_point_figure() -> None:
 
 def test_total_draws_are_joint_over_strata() -> None:
     shared = np.random.default_rng(0).gamma(4, 25_000, size=DRAWS)
-    volume = {s: VolumePrediction(100_000, shared, "rate of the last 2.0 h, scaled") for s in (CHAT, CODE)}
+    volume = {s: first_hour(shared, "rate of the last 2.0 h, scaled") for s in (CHAT, CODE)}
     chat, _, total = run(alike(0.01, 2_000, stratum=CHAT) + alike(0.01, 2_000, stratum=CODE), volume)
     assert total.upper == pytest.approx(2 * chat.upper, rel=0.02)
     assert total.lower == pytest.approx(2 * chat.lower, rel=0.02)

@@ -38,7 +38,7 @@ def forecast(
         lower=lower,
         upper=upper,
         any_probability=any_probability,
-        daily_requests=REQUESTS,
+        requests=REQUESTS,
         harm_probability=expected / REQUESTS,
         harm_probability_upper=upper / REQUESTS,
         worst_query_probability=None,

@@ -39,16 +39,16 @@ def run(
     )
 
 
-def test_the_lookback_bounds_counts_and_estimates() -> None:
+def test_the_lookback_bounds_estimates_and_not_counts() -> None:
     windows = [VolumeWindow(NOON - k * HOUR, CHAT, 10 * k) for k in (1, 2, 3, 4)]
     estimates = [
         weighted_estimate(p, stderr=0.0, stratum=CHAT, hits=50, window_start=NOON - k * HOUR)
         for k, p in ((2, 0.01), (3, 0.04), (4, 0.9))
     ]
     chat, _ = run(windows, estimates, config=ForecastConfig(lookback=3 * HOUR))
-    assert chat.daily_requests == pytest.approx((10 + 20 + 30) * 24 / 3)
+    assert chat.requests == pytest.approx((10 + 20 + 30 + 40) * 24 / 4)
     assert chat.harm_probability == pytest.approx(0.025)
-    assert chat.basis == "rate of the last 3.0 h, scaled"
+    assert chat.basis == "rate of the last 4.0 h, scaled"
 
 
 def test_the_audit_of_all_days_bounds_what_the_lookback_alone_cannot() -> None:
@@ -83,10 +83,10 @@ def test_harms_share_the_same_possible_days_and_a_seed_repeats_them() -> None:
 
 
 def test_tomorrows_count_falls_into_the_interval() -> None:
-    """Two strata of unlike volume and risk, 300 days: the 90% interval of the total holds the count."""
+    """Two strata of unlike volume and risk, 100 days: the 90% interval of the total holds the count."""
     rng = np.random.default_rng(77)
     world = {CHAT: (400, 2e-4), CODE: (40, 5e-3)}  # requests per hour, mean p
-    days, held, missed_above = 300, 0, 0
+    days, held, missed_above = 100, 0, 0
     for day in range(days):
         windows, estimates, tomorrow = [], [], 0
         for stratum, (hourly, mean) in world.items():

@@ -9,7 +9,7 @@ import pytest
 from support.store_records import CHAT, CODE, HOUR, NOON, batch, counted, forecast, sampled, summary
 
 from riskmon.errors import StoreUnavailable
-from riskmon.records import Snapshot, TrafficStatus
+from riskmon.records import Horizon, Snapshot, TrafficStatus
 from riskmon.store import Store
 
 
@@ -95,12 +95,18 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
     assert store.snapshot(NOON) == Snapshot(taken_at=NOON)
     store.write_intake(batch([sampled(0, 0.5)]), keep=9, now=NOON)
     store.write_traffic_status(TrafficStatus(True, 3, NOON))
-    store.write_forecasts([forecast(NOON, None, 2.0), forecast(NOON, CHAT, 1.0)])
+    total, of_week, of_chat = (
+        forecast(NOON, None, 2.0),
+        forecast(NOON, None, 14.0, Horizon.WEEK),
+        forecast(NOON, CHAT, 1.0),
+    )
+    store.write_forecasts([total, of_week, of_chat])
     store.finish_cycle(store.begin_cycle(NOON), summary(NOON))
     store.finish_cycle(store.begin_cycle(NOON), summary(NOON + HOUR, complete=False))
     assert store.snapshot(NOON + 2 * HOUR) == Snapshot(
         taken_at=NOON + 2 * HOUR,
-        forecasts=tuple(store.latest_forecasts()),
+        forecasts=(total, of_chat),
+        outlook=(total, of_week),
         counters=store.counters(),
         last_cycle=summary(NOON + HOUR, complete=False),
         last_success=summary(NOON),

@@ -70,6 +70,18 @@ def test_everything_older_goes_and_the_rest_stays(store: Store, store_url: str) 
     assert store.purge(NOON + HOUR) == 0
 
 
+def test_counts_and_totals_outlive_the_text_they_came_with(store: Store, store_url: str) -> None:
+    fill(store)
+    counted = store.volume(NOON)
+    assert store.purge(NOON + HOUR, NOON) == 3
+    assert store.volume(NOON) == counted
+    assert store.pending_prompts(NOON) == []
+    assert row_counts(store_url)["samples"] == 3
+    old = store.forecasts(NOON, NOON + HOUR)
+    assert [made.stratum for made in old] == [None]
+    assert len(store.forecasts(NOON, NOON + 2 * HOUR)) == 3
+
+
 def test_the_newest_forecast_and_cycles_outlive_any_age(store: Store, store_url: str) -> None:
     fill(store)
     store.finish_cycle(store.begin_cycle(NOON), summary(NOON + 2 * HOUR, complete=False))

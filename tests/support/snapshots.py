@@ -46,7 +46,7 @@ def forecast(harm: str, cell: Stratum | None, numbers: tuple[float, ...], **chan
         "lower": lower,
         "upper": upper,
         "any_probability": some,
-        "daily_requests": requests,
+        "requests": requests,
         "harm_probability": p,
         "harm_probability_upper": p_upper,
         "worst_query_probability": 40 * p,

@@ -16,6 +16,7 @@ from riskmon.records import (
     Forecast,
     HarmHealth,
     Hit,
+    Horizon,
     IntakeBatch,
     Plan,
     PlanMember,
@@ -24,6 +25,7 @@ from riskmon.records import (
     PromptResult,
     SampledPrompt,
     Stratum,
+    VarianceShares,
 )
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -176,7 +178,9 @@ def summary(finished_at: datetime, *, complete: bool = True, prompts: int = 40) 
     )
 
 
-def forecast(made_at: datetime, stratum: Stratum | None, expected: float) -> Forecast:
+def forecast(
+    made_at: datetime, stratum: Stratum | None, expected: float, horizon: Horizon = Horizon.DAY
+) -> Forecast:
     return Forecast(
         harm="misuse",
         stratum=stratum,
@@ -185,11 +189,21 @@ def forecast(made_at: datetime, stratum: Stratum | None, expected: float) -> For
         lower=expected / 3,
         upper=expected * 3,
         any_probability=0.875,
-        daily_requests=86_400.5,
+        requests=86_400.5,
         harm_probability=1e-7 / 3,
         harm_probability_upper=2e-6,
         worst_query_probability=None if stratum is None else 0.015,
         prompts=190,
         hits=11,
         basis="24 hourly windows",
+        horizon=horizon,
+        lower_50=expected / 2,
+        upper_50=expected * 2,
+        lower_99=0.0,
+        upper_99=expected * 9,
+        over_budget_probability=None if stratum is None else 0.25,
+        requests_stderr=1_234.5,
+        harm_probability_stderr=1e-8 / 3,
+        variance=None if stratum is None else VarianceShares(0.4, 0.3, 0.2, 0.0, 0.1),
+        unseen_share=0.625,
     )

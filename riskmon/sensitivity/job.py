@@ -1,0 +1,172 @@
+"""The daemon's job: how far the risk of the prompts that the forecast rests on moves under rewording.
+
+The prompts with the largest share of weight * p behind the present forecast are taken, reworded and estimated by the
+device worker, under the plan in force. They were chosen because their estimates are large, so the prompt as it stands
+is estimated anew as well, under an id of its own that gives it other draws. What is finished when the budget, the
+deadline or a stop ends the job is stored; a prompt whose wordings are not all done is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from riskmon.config import Config
+from riskmon.config.sensitivity import SensitivityConfig
+from riskmon.errors import WorkerLost
+from riskmon.jobs import Clock, Stop
+from riskmon.records import Prompt, PromptResult, WeightedEstimate
+from riskmon.records.sensitivity import SensitivitySummary
+from riskmon.sensitivity.contributors import SampleKey, top_contributors
+from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, lost, measure, reword, spent
+from riskmon.sensitivity.summary import prompt_sensitivities, stratum_sensitivities
+
+log = logging.getLogger(__name__)
+
+# Losses of the worker in one job after which the fault is no longer taken for a single wording's.
+_WORKER_LOSSES = 3
+
+
+class SensitivityStore(Protocol):
+    """What the job needs of a store."""
+
+    def weighted_estimates(self, since: datetime) -> Sequence[WeightedEstimate]:
+        """Estimates of windows that start at `since` or later, each with the requests it stands for."""
+
+    def find_prompts(self, keys: Sequence[SampleKey]) -> Sequence[Prompt]:
+        """Sampled prompts with their text, in the order of the keys; those that are gone are left out."""
+
+    def write_sensitivity(self, summary: SensitivitySummary) -> None:
+        """Stores what a job found, in one transaction."""
+
+
+class SensitivityWorker(Protocol):
+    """What the job needs of the device worker."""
+
+    def estimate(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> PromptResult:
+        """Have one prompt estimated; see `DeviceWorker.estimate`."""
+
+
+def sensitivity_job(
+    store: SensitivityStore,
+    worker: SensitivityWorker,
+    config: Config,
+    settings: SensitivityConfig,
+    clock: Clock,
+    stop: Stop,
+    give_up: Stop,
+) -> SensitivitySummary | None:
+    """Examine the prompts that contribute most to the forecast, within the job's device budget.
+
+    Args:
+        stop: asked before each wording; a True ends the job early.
+        give_up: asked while a wording is under way; a True abandons it.
+
+    Returns:
+        What was found, as stored; None while no estimate has a hit.
+
+    Raises:
+        StoreUnavailable: the store cannot be read or written.
+        UserError: the wrappers or the paraphrasing model cannot be used, or a worker that had to be restarted can no
+            longer load the model.
+    """
+    started_at = clock()
+    chosen = top_contributors(
+        store.weighted_estimates(started_at - config.forecast.lookback), settings.prompts
+    )
+    prompts = store.find_prompts(chosen)
+    if not prompts:
+        return None
+    log.info("sensitivity: rewording the %d prompts that contribute most", len(prompts))
+    families = reword(config, settings, prompts)
+    run = _Run(worker, settings, stop, give_up)
+    run.measure_all(families)
+    # A failure of a prompt is part of the summary, and so is one that could not be reworded.
+    failures = Counter(item.failure for item in run.measured if item.failure)
+    failures[NO_VARIANTS] += sum(not wordings.variants for wordings in families)
+    summary = SensitivitySummary(
+        started_at=started_at,
+        finished_at=clock(),
+        prompts=tuple(row for item in run.measured for row in prompt_sensitivities(item)),
+        strata=tuple(stratum_sensitivities(run.measured)),
+        failures=+failures,
+        left_out=sum(bool(wordings.variants) for wordings in families) - len(run.measured),
+        tokens=run.tokens,
+        device_seconds=run.device_seconds,
+        complete=not run.broken_off,
+    )
+    store.write_sensitivity(summary)
+    log.info(
+        "sensitivity: %d prompts examined, %d failed, %d left out, %.1f device seconds",
+        len(run.measured) - sum(bool(item.failure) for item in run.measured),
+        sum(summary.failures.values()),
+        summary.left_out,
+        summary.device_seconds,
+    )
+    return summary
+
+
+class _Stopped(Exception):
+    """The job ends between two wordings."""
+
+
+class _Run:
+    """The worker as one job uses it.
+
+    Attributes:
+        measured: prompts whose wordings are done. tokens, device_seconds: cost, unfinished prompts included.
+        broken_off: whether the job was told to stop, ran out of time or lost the worker for good.
+    """
+
+    def __init__(
+        self, worker: SensitivityWorker, settings: SensitivityConfig, stop: Stop, give_up: Stop
+    ) -> None:
+        self.measured: list[Measured] = []
+        self.tokens = 0
+        self.device_seconds = 0.0
+        self.broken_off = False
+        self._worker = worker
+        self._budget_s = settings.device_budget.total_seconds()
+        self._deadline = time.monotonic() + settings.deadline.total_seconds()
+        self._stop = stop
+        self._give_up = give_up
+        self._losses = 0
+
+    def measure_all(self, families: Sequence[Wordings]) -> None:
+        """Estimate prompt after prompt until the budget is spent."""
+        try:
+            for wordings in families:
+                if wordings.variants and self.device_seconds < self._budget_s:
+                    self.measured.append(measure(wordings, fresh(wordings.prompt), self._estimate))
+        except _Stopped:
+            self.broken_off = True
+        except WorkerLost as exc:
+            self.broken_off = True
+            log.error("sensitivity job broken off: %s", exc)
+
+    def _estimate(self, prompt: Prompt) -> PromptResult:
+        if self._stop():
+            raise _Stopped
+        try:
+            result = self._worker.estimate(prompt, self._deadline, self._give_up)
+        except WorkerLost as exc:
+            self._losses += 1
+            hopeless = self._give_up() or time.monotonic() > self._deadline
+            if hopeless or self._losses >= _WORKER_LOSSES:
+                raise
+            log.error("wording %r left out: %s", prompt.id, exc)
+            return lost(prompt, exc)
+        tokens, seconds = spent([result])
+        self.tokens += tokens
+        self.device_seconds += seconds
+        return replace(result, hits=())  # large, and of no use here
+
+
+def fresh(prompt: Prompt) -> Prompt:
+    """The prompt under an id that gives it other draws than those it was chosen by."""
+    return replace(prompt, id=f"{prompt.id}~base-0", response=None)
