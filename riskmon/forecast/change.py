@@ -25,33 +25,14 @@ label out of the strata first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from riskmon.records import FloatArray, Stratum
+from riskmon.records.change import Change, Effect
 
 Draws = Mapping[Stratum, tuple[FloatArray, FloatArray]]
 """Per stratum, [B] requests and [B] mean probabilities of harm."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """Harmful outputs more (or fewer) than before: mean and limits over the draws."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The change of a forecast and its parts; the means of the parts add up to that of `total`."""
-
-    total: Effect
-    volume: Effect
-    mix: Effect
-    p: Effect
 
 
 def decompose(before: Draws, after: Draws, *, confidence: float = 0.9) -> Change:
