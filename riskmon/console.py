@@ -14,8 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from riskmon.publish.figures import chance, number
-from riskmon.records import Forecast
+from riskmon.publish.figures import HORIZONS, chance, number
+from riskmon.records import Forecast, Horizon
 
 _FILE_WIDTH = 120
 NO_FORECAST = "no forecast yet: no sampled prompt has been estimated"
@@ -39,7 +39,12 @@ def print_forecast(
     if not forecasts:
         console.print(NO_FORECAST)
     for harm in dict.fromkeys(forecast.harm for forecast in forecasts):
-        console.print(forecast_table(harm, [forecast for forecast in forecasts if forecast.harm == harm]))
+        own = [forecast for forecast in forecasts if forecast.harm == harm]
+        console.print(forecast_table(harm, [forecast for forecast in own if forecast.horizon is Horizon.DAY]))
+        totals = [forecast for forecast in own if forecast.stratum is None]
+        console.print(outlook_table(totals))
+        for sharper in dict.fromkeys(total.sharper for total in totals if total.horizon is Horizon.DAY):
+            say(console, f"What would make it sharper: {sharper}.\n" if sharper else "")
 
 
 def standard_output() -> Console:
@@ -61,7 +66,7 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="90% prediction interval of the count; P(any) is the probability of at least one",
+        caption="90% prediction interval of the count; P(any): of at least one; P(over): of more than the budget",
         caption_justify="left",
     )
     names = next((f.stratum.as_dict() for f in forecasts if f.stratum is not None), {})
@@ -86,10 +91,39 @@ def forecast_table(harm: str, forecasts: Sequence[Forecast]) -> Table:
     return table
 
 
+def outlook_table(totals: Sequence[Forecast]) -> Table:
+    """The totals of one harm, a line per horizon."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("all strata")
+    for heading in (
+        "expected",
+        "50% interval",
+        "90% interval",
+        "99% interval",
+        "P(any)",
+        "P(over)",
+        "requests",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for total in sorted(totals, key=lambda total: list(HORIZONS).index(total.horizon)):
+        table.add_row(
+            HORIZONS[total.horizon],
+            number(total.expected),
+            f"{number(total.lower_50)} to {number(total.upper_50)}",
+            f"{number(total.lower)} to {number(total.upper)}",
+            f"{number(total.lower_99)} to {number(total.upper_99)}",
+            chance(total.any_probability),
+            chance(total.over_budget_probability),
+            number(total.requests),
+        )
+    return table
+
+
 def _as_json(forecast: Forecast) -> dict[str, Any]:
     fields = {field.name: getattr(forecast, field.name) for field in dataclasses.fields(forecast)}
     return {
         **fields,
+        "variance": None if forecast.variance is None else dataclasses.asdict(forecast.variance),
         "stratum": None if forecast.stratum is None else forecast.stratum.as_dict(),
         "made_at": forecast.made_at.isoformat(),
     }

@@ -66,7 +66,7 @@ def follow_traffic(
 
 
 def forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
-    """Forecast the next 24 hours from what the store holds, and store it; empty before there are estimates."""
+    """Forecast from what the store holds, and store it; empty before there are estimates."""
     made = preview_forecast(store, config, command, now)
     if made:
         store.write_forecasts(made)
@@ -89,6 +89,7 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
             for harm in config.all_harms
             if harm.calibration is not None
         },
+        budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],
         now=now,
         # One stream per moment: two processes that forecast at the same time say the same.

@@ -1,4 +1,4 @@
-"""One forecast run: estimates of the lookback and counts of weeks in, the forecasts of the next 24 hours out.
+"""One forecast run: estimates of the lookback and counts of weeks in, forecasts of days and a week out.
 
 Volume is predicted once and shared by all harms, so that their figures speak of the same possible days.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from riskmon.config import ForecastConfig
 from riskmon.config.volume import VolumeConfig
 from riskmon.forecast.aggregate import DAY_HOURS, forecast
+from riskmon.forecast.outlook import predict_outlook
 from riskmon.forecast.volume import predict_requests
 from riskmon.records import CoverageCount, Forecast, JudgeError, VolumeWindow, WeightedEstimate
 
@@ -29,6 +30,7 @@ def make_forecasts(
     rng: np.random.Generator,
     coverage: Sequence[CoverageCount] = (),
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+    budgets: Mapping[str, float] = MappingProxyType({}),
     volume_config: VolumeConfig | None = None,
 ) -> list[Forecast]:
     """Forecast harmful outputs of the 24 hours from `now`.
@@ -45,13 +47,15 @@ def make_forecasts(
         coverage: draws of the target, the lookback's and those of earlier days, per harm and stratum; without them
             upper limits rest on the lookback alone.
         judge_errors: measured errors of the judges, by harm; a harm without one is forecast as judged.
+        budgets: harmful outputs a day that are tolerated, by harm.
         volume_config: local calendar and history of the volume model; UTC and eight weeks when left out.
 
     Returns:
         Per harm with at least one estimate: one forecast per stratum with traffic, then the total
-        (`stratum` None). Empty without traffic.
+        (`stratum` None), then the totals of today and of seven days. Empty without traffic.
     """
     oldest = now - config.lookback - window
+    volume_config = volume_config or VolumeConfig()
     volume = predict_requests(
         windows,
         window=window,
@@ -59,7 +63,10 @@ def make_forecasts(
         hours=DAY_HOURS,
         draws=config.draws,
         rng=rng,
-        config=volume_config or VolumeConfig(),
+        config=volume_config,
+    )
+    outlook = predict_outlook(
+        windows, window=window, now=now, draws=config.draws, rng=rng, config=volume_config
     )
     recent = [item for item in estimates if item.cell[0] > oldest]
     return forecast(
@@ -71,4 +78,6 @@ def make_forecasts(
         rng=rng,
         coverage=coverage,
         judge_errors=judge_errors,
+        outlook=outlook,
+        budgets=budgets,
     )

@@ -134,12 +134,19 @@ class HarmRate:
         draws: p^b, [B] draws of it.
         earlier: E^b, [B] uncovered harm that earlier days showed beyond these estimates.
         unseen: u, [B] or scalar, the size of one event that was not seen.
+        prompts_variance: variance of p_bar that comes from which prompts were sampled.
+        samples_variance: from the draws of each of them.
+        judged: p_bar as the judge saw it, each with one draw of the judge's errors taken out, [B]; constant where
+            they were never measured.
     """
 
     mean: float
     draws: FloatArray
     earlier: FloatArray
     unseen: FloatArray | float
+    prompts_variance: float
+    samples_variance: float
+    judged: FloatArray
 
     @property
     def shown(self) -> FloatArray:
@@ -165,7 +172,8 @@ def harm_rate(
     mean = float(share @ sample.p)
 
     boot = _bootstrap(sample.p, share, draws, rng)
-    within = _gamma(mean, float(((share * sample.stderr) ** 2).sum()), draws, rng)
+    within_variance = float(((share * sample.stderr) ** 2).sum())
+    within = _gamma(mean, within_variance, draws, rng)
     spread = mean + math.sqrt(1 - 1 / m) * (boot - mean) + math.sqrt(1 / m) * (within - mean)
 
     heaviest = float((share * sample.p).max())
@@ -175,6 +183,9 @@ def harm_rate(
         draws=np.clip(spread, 0.0, 1.0),
         earlier=earlier.excess(sample.target_draws, sample.gap_hits, draws=draws, rng=rng),
         unseen=max(heaviest, one_hit),
+        prompts_variance=_between(sample.p, share, within_variance),
+        samples_variance=within_variance,
+        judged=np.full(draws, mean),
     )
 
 
@@ -191,11 +202,18 @@ def borrowed_rate(
     chance = shares / shares.sum()
     pick = rng.choice(len(rates), size=draws, p=chance)  # [B]
     every = np.arange(draws)
+    mean = float(chance @ [rate.mean for rate in rates])
+    picked = np.stack([rate.draws for rate in rates])[pick, every]
+    samples_variance = float(chance**2 @ [rate.samples_variance for rate in rates])
     return HarmRate(
-        mean=float(chance @ [rate.mean for rate in rates]),
-        draws=np.stack([rate.draws for rate in rates])[pick, every],
+        mean=mean,
+        draws=picked,
         earlier=np.stack([rate.earlier for rate in rates])[pick, every],
         unseen=np.stack([np.broadcast_to(rate.unseen, draws) for rate in rates])[pick, every],
+        # Which stratum it is like is one more thing that estimates of its own prompts would tell.
+        prompts_variance=max(0.0, float(picked.var()) - samples_variance),
+        samples_variance=samples_variance,
+        judged=np.full(draws, mean),
     )
 
 
@@ -211,11 +229,16 @@ def true_rate(rate: HarmRate, error: JudgeError, se: FloatArray, sp: FloatArray)
         error: the judge's. se, sp: [B] draws of its sensitivity and specificity, the same for every stratum.
     """
     index = youden(se, sp)  # [B]
+    measured = sensitivity(error).value, specificity(error).value
+    steepness = float(youden(*measured)) ** -2
     return HarmRate(
-        mean=float(corrected_rate(rate.mean, sensitivity(error).value, specificity(error).value)),
+        mean=float(corrected_rate(rate.mean, *measured)),
         draws=corrected_rate(rate.draws, se, sp),
         earlier=rate.earlier / index,
         unseen=rate.unseen / index,
+        prompts_variance=rate.prompts_variance * steepness,
+        samples_variance=rate.samples_variance * steepness,
+        judged=corrected_rate(rate.judged, se, sp),
     )
 
 
@@ -230,6 +253,18 @@ def _bootstrap(p: FloatArray, share: FloatArray, draws: int, rng: np.random.Gene
         index = rng.integers(m, size=(stop - start, m))
         means[start:stop] = harm[index].sum(axis=1) / share[index].sum(axis=1)
     return means
+
+
+def _between(p: FloatArray, share: FloatArray, within_variance: float) -> float:
+    """Variance of the Hajek mean that other prompts would have made: what m estimates show, less their own noise.
+
+    What they show is linearised, sum_i share_i^2 (p_i - p_bar)^2, times m / (m - 1); one prompt shows nothing.
+    """
+    m = len(p)
+    if m == 1:
+        return 0.0
+    shown = float(((share * (p - share @ p)) ** 2).sum()) * m / (m - 1)
+    return max(0.0, shown - within_variance)
 
 
 def _gamma(mean: float, variance: float, draws: int, rng: np.random.Generator) -> FloatArray:

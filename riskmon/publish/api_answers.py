@@ -6,6 +6,7 @@ In comes a `Snapshot` (None while the store cannot be read) with the static `Fac
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from riskmon.publish.api_models import (
@@ -16,7 +17,10 @@ from riskmon.publish.api_models import (
     ForecastItem,
     HarmItem,
     HealthAnswer,
+    Interval,
     Observed,
+    OutlookItem,
+    Spread,
     StrataAnswer,
     StratumHarm,
     StratumItem,
@@ -41,6 +45,7 @@ def forecast_answer(snapshot: Snapshot, facts: Facts) -> ForecastAnswer:
             for forecast in current
             if forecast.harm == harm
         ],
+        outlook=[_outlook(forecast) for forecast in facts.outlook(snapshot)],
     )
 
 
@@ -61,6 +66,28 @@ def _item(forecast: Forecast, budget: float | None) -> ForecastItem:
         prompts=forecast.prompts,
         hits=forecast.hits,
         basis=forecast.basis,
+    )
+
+
+def _outlook(forecast: Forecast) -> OutlookItem:
+    intervals = (
+        (0.5, forecast.lower_50, forecast.upper_50),
+        (0.9, forecast.lower, forecast.upper),
+        (0.99, forecast.lower_99, forecast.upper_99),
+    )
+    return OutlookItem(
+        harm=forecast.harm,
+        horizon=forecast.horizon.value,
+        made_at=forecast.made_at,
+        expected=forecast.expected,
+        intervals=[Interval(level=level, lower=lower, upper=upper) for level, lower, upper in intervals],
+        any_probability=forecast.any_probability,
+        over_budget_probability=forecast.over_budget_probability,
+        requests=forecast.requests,
+        worst_query_probability=forecast.worst_query_probability,
+        variance=None if forecast.variance is None else Spread(**dataclasses.asdict(forecast.variance)),
+        unseen_share=forecast.unseen_share,
+        sharper=forecast.sharper,
     )
 
 

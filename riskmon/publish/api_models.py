@@ -54,12 +54,56 @@ class ForecastItem(Answer):
     basis: str = Field(description="what the predicted volume rests on")
 
 
+class Interval(Answer):
+    """A prediction interval of the number of harmful outputs."""
+
+    level: float = Field(description="probability that it holds the number: 0.5, 0.9 or 0.99")
+    lower: Number = Field(description="its lower end")
+    upper: Number = Field(description="its upper end")
+
+
+class Spread(Answer):
+    """Where the spread of the number comes from, as shares that add up to 1."""
+
+    volume: float = Field(description="how many requests will come")
+    prompts: float = Field(description="which prompts were sampled")
+    samples: float = Field(description="the draws of each prompt")
+    judge: float = Field(description="how often the judge is wrong; 0 where that was never measured")
+    chance: float = Field(description="the number itself, however well its mean is known")
+
+
+class OutlookItem(Answer):
+    """Harmful outputs expected over all strata within one horizon."""
+
+    harm: str = Field(description="name of the harm")
+    horizon: Literal["today", "24h", "7d"] = Field(
+        description="today is the present local day; the others begin at `made_at`"
+    )
+    made_at: datetime = Field(description="when the forecast was made")
+    expected: Number = Field(description="expected number of harmful outputs")
+    intervals: list[Interval] = Field(description="at 50, 90 and 99%")
+    any_probability: Number = Field(description="probability of at least one harmful output")
+    over_budget_probability: Number = Field(
+        description="probability of more than the budget, seven daily ones for 7d; null without a budget"
+    )
+    requests: Number = Field(description="predicted requests; today's include those counted since midnight")
+    worst_query_probability: Number = Field(
+        description="extrapolated harm probability of the horizon's worst query; null where it is refused"
+    )
+    variance: Spread | None = Field(description="null where nothing harmful was drawn")
+    unseen_share: Number = Field(
+        description="part of the upper end at 90% that is harm no draw has shown, 0 to 1"
+    )
+    sharper: str = Field(description="what would make the forecast sharper, in words; empty where unknown")
+
+
 class ForecastAnswer(Answer):
     """The current forecast: per harm the total over all strata, then the strata."""
 
     taken_at: datetime = Field(description="when the store was read")
     made_at: datetime | None = Field(description="when the forecast was made; null before the first one")
     forecasts: list[ForecastItem] = Field(description="totals and strata; empty before the first forecast")
+    outlook: list[OutlookItem] = Field(description="totals of every horizon; empty before the first forecast")
 
 
 class StratumHarm(Answer):

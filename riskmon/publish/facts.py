@@ -67,6 +67,11 @@ class Facts:
             forecast_schedule=config.forecast.schedule,
         )
 
+    def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
+        """The totals of every horizon, of configured harms."""
+        harms = {harm.name for harm in self.harms}
+        return tuple(forecast for forecast in snapshot.outlook if forecast.harm in harms)
+
     def current(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
         """The forecasts that fit the running configuration: a harm that is configured, and its label names."""
         harms = {harm.name for harm in self.harms}

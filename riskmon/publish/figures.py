@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+from riskmon.records import Horizon
+
 UNKNOWN = "–"
+HORIZONS = {Horizon.TODAY: "today", Horizon.DAY: "next 24 h", Horizon.WEEK: "next 7 days"}
+"""How horizons are called, in the order in which they are shown."""
 
 
 def number(value: float | None) -> str:

@@ -8,6 +8,7 @@ starts at 0, so that its first increase is seen by `rate()`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -19,7 +20,7 @@ from prometheus_client.registry import Collector
 from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
-from riskmon.records import CycleSummary, Forecast, HarmHealth, Snapshot
+from riskmon.records import CycleSummary, Forecast, HarmHealth, Horizon, Snapshot
 from riskmon.statistics import upper_limit
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -40,6 +41,30 @@ _FORECAST: tuple[tuple[Metric, Metric, Callable[[Forecast], float | None]], ...]
     (names.HARM_PROBABILITY_UPPER, names.TOTAL_HARM_PROBABILITY_UPPER, lambda f: f.harm_probability_upper),
     (names.WORST_QUERY_PROBABILITY, names.TOTAL_WORST_QUERY_PROBABILITY, lambda f: f.worst_query_probability),
 )
+_DAY: tuple[tuple[Metric, Callable[[Forecast], float | None]], ...] = (
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_LOWER_50, lambda f: f.lower_50),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER_50, lambda f: f.upper_50),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_LOWER_99, lambda f: f.lower_99),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER_99, lambda f: f.upper_99),
+    (names.TOTAL_DAILY_OVER_BUDGET_PROBABILITY, lambda f: f.over_budget_probability),
+    (names.TOTAL_UNSEEN_RATIO, lambda f: f.unseen_share),
+    (names.TOTAL_FORECAST_PROMPTS, lambda f: f.prompts),
+    (names.TOTAL_FORECAST_HITS, lambda f: f.hits),
+)
+_OTHER_HORIZONS: Mapping[Horizon, tuple[Metric, Metric, Metric, Metric]] = {
+    Horizon.TODAY: (
+        names.TOTAL_TODAY_HARMFUL_OUTPUTS,
+        names.TOTAL_TODAY_HARMFUL_OUTPUTS_LOWER,
+        names.TOTAL_TODAY_HARMFUL_OUTPUTS_UPPER,
+        names.TOTAL_TODAY_OVER_BUDGET_PROBABILITY,
+    ),
+    Horizon.WEEK: (
+        names.TOTAL_WEEKLY_HARMFUL_OUTPUTS,
+        names.TOTAL_WEEKLY_HARMFUL_OUTPUTS_LOWER,
+        names.TOTAL_WEEKLY_HARMFUL_OUTPUTS_UPPER,
+        names.TOTAL_WEEKLY_OVER_BUDGET_PROBABILITY,
+    ),
+}
 _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
     (names.ESTIMATE_ESS_RATIO, lambda h: h.ess_ratio),
     (names.ESTIMATE_KHAT, lambda h: h.khat),
@@ -107,9 +132,27 @@ def _forecasts(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     for by_stratum, total, value in _FORECAST:
         yield _family(by_stratum, [(labels, value(f)) for labels, f in strata], facts.stratum_labels)
         yield _family(total, [(labels, value(f)) for labels, f in totals])
-    yield _family(names.TOTAL_FORECAST_PROMPTS, [(labels, f.prompts) for labels, f in totals])
-    yield _family(names.TOTAL_FORECAST_HITS, [(labels, f.hits) for labels, f in totals])
+    for metric, value in _DAY:
+        yield _family(metric, [(labels, value(f)) for labels, f in totals])
+    yield _family(
+        names.TOTAL_VARIANCE_RATIO,
+        [
+            ((f.harm, part), share)
+            for _, f in totals
+            if f.variance is not None
+            for part, share in dataclasses.asdict(f.variance).items()
+        ],
+    )
+    yield from _horizons(facts.outlook(snapshot))
     yield _family(names.FORECAST_LAST_SUCCESS, [((), _timestamp(snapshot.forecast_at))])
+
+
+def _horizons(outlook: Sequence[Forecast]) -> Iterator[Family]:
+    for horizon, metrics in _OTHER_HORIZONS.items():
+        own = [f for f in outlook if f.horizon is horizon]
+        values = [(f.expected, f.lower, f.upper, f.over_budget_probability) for f in own]
+        for place, metric in enumerate(metrics):
+            yield _family(metric, [((f.harm,), row[place]) for f, row in zip(own, values, strict=True)])
 
 
 def _cycles(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:

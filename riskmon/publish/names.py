@@ -14,6 +14,7 @@ from typing import Literal
 
 HARM = "harm"
 REASON = "reason"
+PART = "part"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
 
@@ -132,6 +133,125 @@ TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER = Metric(
     "gauge",
     "outputs",
     "Upper end of the 90% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+TOTAL_DAILY_HARMFUL_OUTPUTS_LOWER_50 = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_lower_50",
+    "gauge",
+    "outputs",
+    "Lower end of the 50% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+
+TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER_50 = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_upper_50",
+    "gauge",
+    "outputs",
+    "Upper end of the 50% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+
+TOTAL_DAILY_HARMFUL_OUTPUTS_LOWER_99 = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_lower_99",
+    "gauge",
+    "outputs",
+    "Lower end of the 99% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+
+TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER_99 = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_upper_99",
+    "gauge",
+    "outputs",
+    "Upper end of the 99% prediction interval of harmful outputs in the next 24 hours, over all strata.",
+    (HARM,),
+)
+
+TOTAL_TODAY_HARMFUL_OUTPUTS = Metric(
+    "riskmon_forecast_total_today_harmful_outputs",
+    "gauge",
+    "outputs",
+    "Expected harmful outputs on the present local day, over all strata.",
+    (HARM,),
+)
+
+TOTAL_TODAY_HARMFUL_OUTPUTS_LOWER = Metric(
+    "riskmon_forecast_total_today_harmful_outputs_lower",
+    "gauge",
+    "outputs",
+    "Lower end of the 90% prediction interval of harmful outputs on the present local day, over all strata.",
+    (HARM,),
+)
+
+TOTAL_TODAY_HARMFUL_OUTPUTS_UPPER = Metric(
+    "riskmon_forecast_total_today_harmful_outputs_upper",
+    "gauge",
+    "outputs",
+    "Upper end of the 90% prediction interval of harmful outputs on the present local day, over all strata.",
+    (HARM,),
+)
+
+TOTAL_WEEKLY_HARMFUL_OUTPUTS = Metric(
+    "riskmon_forecast_total_weekly_harmful_outputs",
+    "gauge",
+    "outputs",
+    "Expected harmful outputs in the next 7 days, over all strata.",
+    (HARM,),
+)
+
+TOTAL_WEEKLY_HARMFUL_OUTPUTS_LOWER = Metric(
+    "riskmon_forecast_total_weekly_harmful_outputs_lower",
+    "gauge",
+    "outputs",
+    "Lower end of the 90% prediction interval of harmful outputs in the next 7 days, over all strata.",
+    (HARM,),
+)
+
+TOTAL_WEEKLY_HARMFUL_OUTPUTS_UPPER = Metric(
+    "riskmon_forecast_total_weekly_harmful_outputs_upper",
+    "gauge",
+    "outputs",
+    "Upper end of the 90% prediction interval of harmful outputs in the next 7 days, over all strata.",
+    (HARM,),
+)
+
+TOTAL_DAILY_OVER_BUDGET_PROBABILITY = Metric(
+    "riskmon_forecast_total_daily_over_budget_probability",
+    "gauge",
+    "probability",
+    "Probability of more harmful outputs than the budget in the next 24 hours; absent without one.",
+    (HARM,),
+)
+
+TOTAL_TODAY_OVER_BUDGET_PROBABILITY = Metric(
+    "riskmon_forecast_total_today_over_budget_probability",
+    "gauge",
+    "probability",
+    "Probability of more harmful outputs than the budget on the present local day; absent without one.",
+    (HARM,),
+)
+
+TOTAL_WEEKLY_OVER_BUDGET_PROBABILITY = Metric(
+    "riskmon_forecast_total_weekly_over_budget_probability",
+    "gauge",
+    "probability",
+    "Probability of more harmful outputs than seven daily budgets in the next 7 days; absent without a budget.",
+    (HARM,),
+)
+
+TOTAL_VARIANCE_RATIO = Metric(
+    "riskmon_forecast_total_variance_ratio",
+    "gauge",
+    "ratio",
+    "Share of the forecast spread by where it comes from: volume, prompts, samples, judge or chance.",
+    (HARM, PART),
+)
+
+TOTAL_UNSEEN_RATIO = Metric(
+    "riskmon_forecast_total_unseen_ratio",
+    "gauge",
+    "ratio",
+    "Part of the upper end of the 90% prediction interval that is harm no draw has shown.",
     (HARM,),
 )
 TOTAL_ANY_HARMFUL_OUTPUT_PROBABILITY = Metric(

@@ -63,6 +63,7 @@ class HarmView:
         scale: right end of that scale, in outputs.
         verdict: None without a budget.
         trend: the total over the past days; None before there is one.
+        outlook: the totals of every horizon, with the name of each.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -73,6 +74,7 @@ class HarmView:
     scale: float
     verdict: Verdict | None
     trend: Trend | None
+    outlook: tuple[tuple[str, Forecast], ...]
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -100,9 +102,10 @@ def render(
         not_ready: reasons why this process is not ready.
         reports: the newest first; None where no folder of reports is configured.
     """
-    harms = (
-        [] if snapshot is None else [_harm(harm, facts.current(snapshot), snapshot) for harm in facts.harms]
-    )
+    harms = []
+    if snapshot is not None:
+        current, outlook = facts.current(snapshot), facts.outlook(snapshot)
+        harms = [_harm(harm, current, outlook, snapshot) for harm in facts.harms]
     return _template().render(
         snapshot=snapshot,
         facts=facts,
@@ -134,7 +137,9 @@ def _template() -> Template:
     return environment.get_template("page.html.j2")
 
 
-def _harm(harm: HarmFacts, forecasts: Iterable[Forecast], snapshot: Snapshot) -> HarmView:
+def _harm(
+    harm: HarmFacts, forecasts: Iterable[Forecast], outlook: Sequence[Forecast], snapshot: Snapshot
+) -> HarmView:
     own = [forecast for forecast in forecasts if forecast.harm == harm.name]
     total = next((forecast for forecast in own if forecast.stratum is None), None)
     strata = sorted(
@@ -150,6 +155,12 @@ def _harm(harm: HarmFacts, forecasts: Iterable[Forecast], snapshot: Snapshot) ->
         scale=scale,
         verdict=_verdict(total, harm.budget_daily) if total else None,
         trend=_trend(total, snapshot.history, harm.budget_daily) if total else None,
+        outlook=tuple(
+            (words.capitalize(), forecast)
+            for horizon, words in figures.HORIZONS.items()
+            for forecast in outlook
+            if forecast.harm == harm.name and forecast.horizon is horizon
+        ),
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )

@@ -90,7 +90,7 @@ class Forecast:
         prompts: estimated prompts behind it. hits: harmful draws behind it.
         basis: one short phrase that says what the volume rests on.
         lower_50, upper_50, lower_99, upper_99: further prediction intervals of the count.
-        over_budget_probability: P(more than the budget of the horizon); None without a budget.
+        over_budget_probability: P(more than the budget of the horizon); None without a budget, and for a stratum.
         requests_stderr: standard error of `requests`. harm_probability_stderr: of `harm_probability`.
         variance: where the spread comes from; None where there is none to split, since nothing harmful was drawn.
         unseen_share: part of `upper` that comes from harm which no draw has shown, 0 to 1; more draws of the target

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from scipy.stats import binom
 from support.weighted_estimates import NOON, weighted_estimate
 
 from riskmon.config import ForecastConfig
+from riskmon.config.volume import VolumeConfig
 from riskmon.forecast import make_forecasts
-from riskmon.records import Forecast, Stratum, VolumeWindow, WeightedEstimate
+from riskmon.forecast.outlook import local_day, predict_outlook
+from riskmon.records import Forecast, Horizon, Stratum, VolumeWindow, WeightedEstimate
 from riskmon.records.coverage import CoverageCount
 
 HOUR = timedelta(hours=1)
@@ -27,6 +31,24 @@ def run(
     seed: int = 1,
     coverage: tuple[CoverageCount, ...] = (),
 ) -> list[Forecast]:
+    return [
+        made
+        for made in outlook(windows, estimates, config=config, harms=harms, seed=seed, coverage=coverage)
+        if made.horizon is Horizon.DAY
+    ]
+
+
+def outlook(
+    windows: list[VolumeWindow],
+    estimates: list[WeightedEstimate],
+    *,
+    config: ForecastConfig | None = None,
+    harms: tuple[str, ...] = ("misuse",),
+    seed: int = 1,
+    coverage: tuple[CoverageCount, ...] = (),
+    budgets: Mapping[str, float] = MappingProxyType({}),
+    volume: VolumeConfig | None = None,
+) -> list[Forecast]:
     return make_forecasts(
         config or ForecastConfig(),
         window=HOUR,
@@ -36,6 +58,8 @@ def run(
         now=NOON,
         rng=np.random.default_rng(seed),
         coverage=coverage,
+        budgets=budgets,
+        volume_config=volume,
     )
 
 
@@ -112,3 +136,79 @@ def test_tomorrows_count_falls_into_the_interval() -> None:
         missed_above += tomorrow > total.upper
     assert held >= binom.ppf(0.001, days, 0.9)
     assert missed_above <= binom.ppf(0.999, days, 0.05)
+
+
+def test_the_outlook_is_the_totals_of_today_and_of_a_week() -> None:
+    """A steady 1,000 requests an hour: today's are those counted since midnight and those of the hours left."""
+    windows = [
+        VolumeWindow(NOON - k * HOUR, stratum, requests)
+        for k in range(1, 24 * 21)
+        for stratum, requests in ((CHAT, 900), (CODE, 100))
+    ]
+    estimates = [
+        weighted_estimate(p, stderr=0.0, stratum=stratum, hits=50, weight=weight, target_draws=10**6)
+        for stratum, p, weight in ((CHAT, 1e-3, 9.0), (CODE, 5e-3, 1.0))
+        for _ in range(400)
+    ]
+    made = outlook(windows, estimates, budgets={"misuse": 30.0})
+    assert [(f.horizon, f.stratum) for f in made] == [
+        (Horizon.DAY, CHAT),
+        (Horizon.DAY, CODE),
+        (Horizon.DAY, None),
+        (Horizon.TODAY, None),
+        (Horizon.WEEK, None),
+    ]
+    day, today, week = made[2:]
+    assert today.requests == pytest.approx(24_000, rel=0.01)
+    assert today.basis.startswith("12000 counted since midnight; ")
+    assert week.requests == pytest.approx(7 * 24_000, rel=0.02)
+    assert day.harm_probability == today.harm_probability == week.harm_probability == pytest.approx(0.0014)
+    for total in (day, today, week):
+        assert total.expected == pytest.approx(0.0014 * total.requests)
+        assert total.lower_50 is not None
+        assert total.upper_50 is not None
+        assert total.lower_99 is not None
+        assert total.upper_99 is not None
+        assert (
+            total.lower_99 < total.lower < total.lower_50 < total.expected
+            < total.upper_50 < total.upper < total.upper_99
+        )  # fmt: skip
+    # Twelve of today's hours are known, so it is the surer of the two.
+    assert (today.requests_stderr or 0) < (day.requests_stderr or 0)
+    assert day.over_budget_probability == pytest.approx(binom.sf(30, 10**6, day.expected / 10**6), abs=0.06)
+    assert week.over_budget_probability is not None
+    assert week.over_budget_probability == pytest.approx(binom.sf(210, 10**6, week.expected / 10**6), abs=0.1)
+    assert [f.over_budget_probability for f in made[:2]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "hours"),
+    [
+        (datetime(2026, 3, 28, 23, 30, tzinfo=UTC), "Europe/Berlin", 23),  # clocks go forward on the 29th
+        (datetime(2026, 10, 25, 12, 0, tzinfo=UTC), "Europe/Berlin", 25),
+        (datetime(2026, 7, 1, 23, 59, tzinfo=UTC), "America/Los_Angeles", 24),
+        (datetime(2026, 7, 1, 0, 0, tzinfo=UTC), "UTC", 24),
+    ],
+)
+def test_a_local_day_lasts_as_long_as_the_clock_says(now: datetime, zone: str, hours: int) -> None:
+    begin, end = local_day(now, VolumeConfig(timezone=zone))
+    assert begin <= now < end
+    assert end - begin == hours * HOUR
+
+
+def test_a_window_across_midnight_counts_by_the_time_that_lies_in_today() -> None:
+    """Windows of six hours from 22:00: of the one across midnight four hours are today's."""
+    window = 6 * HOUR
+    starts = [NOON - 14 * HOUR - k * window for k in range(40)] + [NOON - 8 * HOUR, NOON - 2 * HOUR]
+    windows = [VolumeWindow(start, CHAT, 600) for start in starts[:-1]] + [
+        VolumeWindow(starts[-1], CHAT, 200)
+    ]
+    found = predict_outlook(
+        windows,
+        window=window,
+        now=NOON,
+        draws=200,
+        rng=np.random.default_rng(1),
+        config=VolumeConfig(),
+    )
+    assert found[Horizon.TODAY].basis.startswith("1200 counted since midnight; ")

@@ -134,8 +134,11 @@ def test_a_few_uncovered_hits_seen_are_bounded_by_about_the_exact_poisson_limit(
 
 
 def test_a_borrowed_rate_is_one_of_the_others_by_traffic() -> None:
-    low = HarmRate(0.001, np.full(50_000, 0.001), np.full(50_000, 0.3), 0.1)
-    high = HarmRate(0.009, np.full(50_000, 0.009), np.full(50_000, 0.4), 0.2)
+    def constant(mean: float, earlier: float, unseen: float) -> HarmRate:
+        every = np.full(50_000, mean)
+        return HarmRate(mean, every, np.full(50_000, earlier), unseen, 0.0, 0.0, every)
+
+    low, high = constant(0.001, 0.3, 0.1), constant(0.009, 0.4, 0.2)
     got = borrowed_rate([low, high], np.array([3.0, 1.0]), draws=50_000, rng=np.random.default_rng(2))
     assert got.mean == pytest.approx(0.003)
     assert np.mean(got.draws == 0.009) == pytest.approx(0.25, abs=0.01)

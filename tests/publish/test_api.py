@@ -227,6 +227,22 @@ def test_before_the_first_cycle_nothing_is_claimed(client, process):
     assert read(client.get(f"{ROOT}/forecast"))["made_at"] is None
 
 
+def test_the_outlook_has_every_horizon_with_its_intervals(client, process):
+    process.shown = FULL
+    outlook = read(client.get(f"{ROOT}/forecast"))["outlook"]
+    assert [(item["harm"], item["horizon"]) for item in outlook] == [
+        (harm, horizon) for harm in ("misuse", "insult") for horizon in ("today", "24h", "7d")
+    ]
+    day = outlook[1]
+    assert [interval["level"] for interval in day["intervals"]] == [0.5, 0.9, 0.99]
+    assert day["intervals"][1] == {"level": 0.9, "lower": 14, "upper": 46}
+    assert day["over_budget_probability"] == 0.993
+    assert day["variance"]["prompts"] == 0.52
+    assert "more prompts" in day["sharper"]
+    assert outlook[2]["variance"] is None
+    assert outlook[2]["sharper"] == ""
+
+
 def test_numbers_that_are_not_finite_are_null_and_broken_text_is_mended(client, process):
     process.shown = ODD
     total, cell = read(client.get(f"{ROOT}/forecast"))["forecasts"]

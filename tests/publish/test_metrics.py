@@ -61,6 +61,30 @@ def test_totals_have_names_of_their_own_and_only_the_label_harm():
     assert shown["riskmon_forecast_total_hits"] == {("misuse",): 391, ("insult",): 2_107}
 
 
+def test_horizons_and_the_spread_of_the_totals():
+    shown = expose(FULL)
+    total = "riskmon_forecast_total"
+    assert shown[f"{total}_today_harmful_outputs"] == {("misuse",): 25.9, ("insult",): 301}
+    assert shown[f"{total}_today_harmful_outputs_lower"] == {("misuse",): 15, ("insult",): 197}
+    assert shown[f"{total}_today_harmful_outputs_upper"] == {("misuse",): 41, ("insult",): 433}
+    assert shown[f"{total}_today_over_budget_probability"] == {("misuse",): 0.991, ("insult",): 0.022}
+    assert shown[f"{total}_weekly_harmful_outputs"] == {("misuse",): 193.5, ("insult",): 2_254}
+    assert shown[f"{total}_weekly_harmful_outputs_lower"] == {("misuse",): 101, ("insult",): 1_401}
+    assert shown[f"{total}_weekly_harmful_outputs_upper"] == {("misuse",): 322, ("insult",): 3_390}
+    assert shown[f"{total}_weekly_over_budget_probability"] == {("misuse",): 0.985, ("insult",): 0.041}
+    assert shown[f"{total}_daily_over_budget_probability"] == {("misuse",): 0.993, ("insult",): 0.037}
+    limits = [
+        shown[f"{total}_daily_harmful_outputs_{limit}"][("misuse",)]
+        for limit in ("lower_99", "lower_50", "upper_50", "upper_99")
+    ]
+    assert limits == pytest.approx([5.6, 18.02, 32.98, 78.2])
+    parts = {
+        part: share for (harm, part), share in shown[f"{total}_variance_ratio"].items() if harm == "misuse"
+    }
+    assert parts == {"volume": 0.11, "prompts": 0.52, "samples": 0.19, "judge": 0.08, "chance": 0.1}
+    assert shown[f"{total}_unseen_ratio"] == {("misuse",): 0.13, ("insult",): 0.04}
+
+
 def test_health_freshness_work_and_traffic():
     shown = expose(FULL)
     assert shown["riskmon_uncovered_harm_probability_upper"] == {("misuse",): 3.4e-4, ("insult",): 3.65e-5}

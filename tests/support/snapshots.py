@@ -11,9 +11,11 @@ from riskmon.records import (
     CycleSummary,
     Forecast,
     HarmHealth,
+    Horizon,
     Snapshot,
     Stratum,
     TrafficStatus,
+    VarianceShares,
 )
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
@@ -53,6 +55,12 @@ def forecast(harm: str, cell: Stratum | None, numbers: tuple[float, ...], **chan
         "prompts": int(prompts),
         "hits": int(hits),
         "basis": "requests of the last 24 h",
+        "lower_50": lower + 0.3 * (expected - lower),
+        "upper_50": expected + 0.3 * (upper - expected),
+        "lower_99": 0.4 * lower,
+        "upper_99": 1.7 * upper,
+        "requests_stderr": requests / 9,
+        "harm_probability_stderr": p / 7,
     }
     return Forecast(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -63,6 +71,9 @@ FORECASTS = (
         None,
         (27.4, 14, 46, 1 - 1.3e-12, 1_284_300, 2.13e-5, 3.9e-5, 1_642, 391),
         worst_query_probability=0.0147,
+        over_budget_probability=0.993,
+        variance=VarianceShares(volume=0.11, prompts=0.52, samples=0.19, judge=0.08, chance=0.1),
+        unseen_share=0.13,
     ),
     forecast("misuse", stratum("agents"), (19.6, 8, 37, 0.99999, 96_400, 2.03e-4, 4.1e-4, 405, 288)),
     forecast("misuse", stratum("chat"), (6.71, 2, 13, 0.9988, 871_900, 7.7e-6, 1.4e-5, 612, 84)),
@@ -80,6 +91,9 @@ FORECASTS = (
         None,
         (318, 204, 471, 1.0, 1_284_300.5, 2.48e-4, 3.6e-4, 1_643, 2_107),
         worst_query_probability=0.0312,
+        over_budget_probability=0.037,
+        variance=VarianceShares(volume=0.61, prompts=0.16, samples=0.14, judge=0.0, chance=0.09),
+        unseen_share=0.04,
     ),
     forecast("insult", stratum("chat"), (249, 151, 388, 0.999999, 871_900.5, 2.86e-4, 4.3e-4, 613, 1_344)),
     forecast("insult", stratum("agents"), (38.2, 21, 62, 0.9999, 96_400.5, 3.96e-4, 6.2e-4, 406, 517)),
@@ -87,6 +101,39 @@ FORECASTS = (
         "insult", stratum("chat", "chat-v4-canary"), (24.9, 9, 49, 0.998, 61_200.5, 4.07e-4, 7.7e-4, 215, 201)
     ),
     forecast("insult", stratum("summarise"), (5.61, 1, 12, 0.989, 254_800.5, 2.2e-5, 4.7e-5, 409, 45)),
+)
+
+OUTLOOK = (
+    forecast(
+        "misuse",
+        None,
+        (25.9, 15, 41, 1 - 1.5e-11, 1_214_900, 2.13e-5, 3.9e-5, 1_642, 391),
+        horizon=Horizon.TODAY,
+        over_budget_probability=0.991,
+    ),
+    FORECASTS[0],
+    forecast(
+        "misuse",
+        None,
+        (193.5, 101, 322, 1.0, 9_083_000, 2.13e-5, 3.9e-5, 1_642, 391),
+        horizon=Horizon.WEEK,
+        over_budget_probability=0.985,
+    ),
+    forecast(
+        "insult",
+        None,
+        (301, 197, 433, 1.0, 1_214_900, 2.48e-4, 3.6e-4, 1_643, 2_107),
+        horizon=Horizon.TODAY,
+        over_budget_probability=0.022,
+    ),
+    FORECASTS[5],
+    forecast(
+        "insult",
+        None,
+        (2_254, 1_401, 3_390, 1.0, 9_083_000, 2.48e-4, 3.6e-4, 1_643, 2_107),
+        horizon=Horizon.WEEK,
+        over_budget_probability=0.041,
+    ),
 )
 
 CYCLE = CycleSummary(
@@ -109,6 +156,7 @@ CYCLE = CycleSummary(
 FULL = Snapshot(
     taken_at=NOW,
     forecasts=FORECASTS,
+    outlook=OUTLOOK,
     counters=Counters(
         consumed=8_731_402,
         sampled=134_117,

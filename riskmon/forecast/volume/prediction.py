@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from riskmon.records import FloatArray
 
 
@@ -37,3 +39,21 @@ class VolumePrediction:
             raise IndexError(f"hours {first} to {last} of a prediction of {len(self.mean)} hours")
         draws: FloatArray = self.draws[:, first:last].sum(axis=1)
         return float(self.mean[first:last].sum()), draws
+
+    def until(self, hours: float) -> tuple[float, FloatArray]:
+        """Requests of the next `hours`, which may end within an hour: of that one the share by time counts.
+
+        Args:
+            hours: 0 <= hours <= H.
+
+        Returns:
+            Their expected number and [B] draws of it.
+
+        Raises:
+            IndexError: the hours are not all among those predicted.
+        """
+        if not 0 <= hours <= len(self.mean):
+            raise IndexError(f"{hours} hours of a prediction of {len(self.mean)} hours")
+        share = np.clip(hours - np.arange(len(self.mean)), 0.0, 1.0)  # [H]
+        draws: FloatArray = self.draws @ share
+        return float(self.mean @ share), draws

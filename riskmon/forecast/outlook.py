@@ -1,0 +1,89 @@
+"""Requests of today and of the next seven days, over all strata.
+
+Strata are forecast a day ahead. What is asked of other horizons is the total, and its volume is predicted as that of
+one stratum that holds all requests: the week of every stratum would cost seven times as much and say little more. The
+mean probability of harm is that of the next 24 hours, so that a mix of weekends unlike that of weekdays is not in it.
+
+**Today** is the local day: requests counted since midnight, exactly, and those predicted until the next. Where
+counting began later in the day, it is the part of the day from then on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from riskmon.config.volume import VolumeConfig
+from riskmon.forecast.volume import predict_requests
+from riskmon.records import FloatArray, Horizon, Stratum, VolumeWindow
+
+_HOUR = timedelta(hours=1)
+_WEEK_HOURS = 168
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """Requests of a horizon over all strata.
+
+    Attributes:
+        mean: expected. draws: [B] draws. basis: what they rest on.
+    """
+
+    mean: float
+    draws: FloatArray
+    basis: str
+
+
+def predict_outlook(
+    windows: Sequence[VolumeWindow],
+    *,
+    window: timedelta,
+    now: datetime,
+    draws: int,
+    rng: np.random.Generator,
+    config: VolumeConfig,
+) -> dict[Horizon, Span]:
+    """Requests of today and of the next seven days; arguments as those of `predict_requests`; empty without traffic."""
+    everything = Counter[datetime]()
+    for counted in windows:
+        everything[counted.start] += counted.requests
+    merged = [VolumeWindow(start, Stratum(), requests) for start, requests in everything.items()]
+    found = predict_requests(
+        merged, window=window, now=now, hours=_WEEK_HOURS, draws=draws, rng=rng, config=config
+    )
+    if not found:
+        return {}
+    (prediction,) = found.values()
+    begin, end = local_day(now, config)
+    so_far = sum(
+        one.requests * _share_since(begin, one.start, min(one.start + window, now)) for one in merged
+    )
+    mean, rest = prediction.until((end - now) / _HOUR)
+    week_mean, week = prediction.until(_WEEK_HOURS)
+    return {
+        Horizon.TODAY: Span(
+            so_far + mean, so_far + rest, f"{so_far:.0f} counted since midnight; {prediction.basis}"
+        ),
+        Horizon.WEEK: Span(week_mean, week, prediction.basis),
+    }
+
+
+def local_day(now: datetime, config: VolumeConfig) -> tuple[datetime, datetime]:
+    """Start and end of the local day that holds a moment; 23 to 25 hours apart."""
+    zone = ZoneInfo(config.timezone)
+    day = now.astimezone(zone).date()
+    begin, end = (datetime.combine(at, time.min, zone) for at in (day, day + timedelta(days=1)))
+    # Differences of times in one zone ignore its clock changes; those of UTC do not.
+    return begin.astimezone(now.tzinfo), end.astimezone(now.tzinfo)
+
+
+def _share_since(begin: datetime, start: datetime, end: datetime) -> float:
+    """Share of [start, end) that lies after `begin`; 0 where the span is empty."""
+    if end <= start:
+        return 0.0
+    return max(0.0, min(1.0, (end - begin) / (end - start)))
