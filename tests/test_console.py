@@ -19,7 +19,7 @@ def test_the_table_holds_strata_total_and_every_horizon(capsys: pytest.CaptureFi
     assert "total 27.4 14 46 > 99.9% 1,280,000 2.13e-5 1642 391" in lines
     assert "agents, chat-v3 19.6 8 37 > 99.9% 96,400 2.03e-4 405 288" in lines
     today = lines.index("today 25.9 18.3 to 30.4 15 to 41 6 to 69.7 > 99.9% 99.1% 1,210,000")
-    assert lines[today + 1].startswith("next 24 h 27.4 23.4 to 33 14 to 46")
+    assert lines[today + 1].startswith("next 24 h 27.4 18 to 33 14 to 46")
     assert lines[today + 2].startswith("next 7 days 194")
     assert sum("What would make it sharper" in line for line in lines) == 2
 

@@ -67,11 +67,11 @@ class VarianceShares:
 
 SHARPER: Mapping[str, str] = MappingProxyType(
     {
-        "volume": "most of the spread is traffic: a longer history of counts makes it sharper",
-        "prompts": "most of the spread is which prompts were sampled: more prompts make it sharper",
-        "samples": "most of the spread is in the draws of each prompt: more draws make it sharper",
-        "judge": "most of the spread is the judge: more labelled answers make it sharper",
-        "chance": "most of the spread is chance: nothing makes it sharper",
+        "volume": "a longer history of counts, for traffic is the largest part of the spread",
+        "prompts": "more prompts, for which ones were sampled is the largest part of the spread",
+        "samples": "more draws of each prompt, for their noise is the largest part of the spread",
+        "judge": "more labelled answers, for the judge's errors are the largest part of the spread",
+        "chance": "nothing, for chance itself is the largest part of the spread",
     }
 )
 """What would make a forecast sharper, by its dominant share."""
@@ -128,5 +128,5 @@ class Forecast:
     def sharper(self) -> str:
         """One clause that says what would make it sharper; empty where that is unknown."""
         if self.unseen_share is not None and self.unseen_share > 0.5:
-            return "most of the upper limit is harm that no draw has shown: more draws of the target make it sharper"
+            return "more draws of the deployed model itself, for most of the upper limit is harm that no draw has shown"
         return SHARPER[self.variance.dominant] if self.variance is not None else ""

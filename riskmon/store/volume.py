@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection, select
 
@@ -18,7 +19,6 @@ def read(connection: Connection, since: datetime) -> list[VolumeWindow]:
         .where(cells.c.window_start >= since)
         .order_by(cells.c.window_start, strata.c.id)
     )
-    return [
-        VolumeWindow(start, Stratum.from_key(key), requests)
-        for start, key, requests in connection.execute(query)
-    ]
+    # Weeks of hours repeat a few keys, and reading one costs more than looking it up.
+    stratum = lru_cache(maxsize=None)(Stratum.from_key)
+    return [VolumeWindow(start, stratum(key), requests) for start, key, requests in connection.execute(query)]

@@ -58,8 +58,8 @@ def read(snapshot: Snapshot | None, facts=FACTS, alive=None, not_ready=(), repor
 def test_the_outlook_and_what_would_make_it_sharper_are_shown():
     text = read(FULL).text
     assert "Next 7 days 194 129 to 232 101 to 322 40.4 to 547 > 99.9% 98.5%" in text
-    assert "What would make it sharper: most of the spread is which prompts were sampled" in text
-    assert "most of the spread is traffic" in text
+    assert "What would make it sharper: more prompts, for which ones were sampled" in text
+    assert "for traffic is the largest part of the spread" in text
     bare = replace(FULL, outlook=(), forecasts=tuple(replace(f, variance=None) for f in FORECASTS))
     assert "Next 7 days" not in read(bare).text
     assert "sharper" not in read(bare).text
