@@ -57,7 +57,9 @@ def read(snapshot: Snapshot | None, facts=FACTS, alive=None, not_ready=(), repor
 
 def test_the_outlook_and_what_would_make_it_sharper_are_shown():
     text = read(FULL).text
-    assert "Next 7 days 194 129 to 232 101 to 322 40.4 to 547 > 99.9% 98.5%" in text
+    assert "Harmful outputs Today Next 24 h Next 7 days Expected 25.9 27.4 194" in text
+    assert "99% interval 6 to 69.7 5.6 to 78.2 40.4 to 547 At least one" in text
+    assert "More than the budget 99.1% 99.3% 98.5%" in text
     assert "What would make it sharper: more prompts, for which ones were sampled" in text
     assert "for traffic is the largest part of the spread" in text
     bare = replace(FULL, outlook=(), forecasts=tuple(replace(f, variance=None) for f in FORECASTS))
