@@ -32,11 +32,11 @@ import numpy as np
 
 from riskmon.bench.deployment_traffic import DAY, HOUR, START
 from riskmon.bench.deployment_worlds import FIRST_DAY, build
-from riskmon.bench.deployments import HARM, Deployment, simulate
+from riskmon.bench.deployments import HARM, Deployment, World, simulate
 from riskmon.bench.markdown import markdown_table
 from riskmon.config import ForecastConfig
 from riskmon.forecast import make_forecasts
-from riskmon.records import Forecast
+from riskmon.records import Forecast, Horizon
 from riskmon.statistics import corrected_rate
 
 PARTS = ("volume", "judge", "within", "prompts", "drift", "count")
@@ -124,9 +124,21 @@ def run_entry(
         config: of the forecast; the default draws 1,000.
         done: called once a seed.
     """
+    return run_worlds(lambda seed: build(entry, seed), seeds, days=days, config=config, done=done)
+
+
+def run_worlds(
+    build_world: Callable[[int], World],
+    seeds: Sequence[int],
+    *,
+    days: Sequence[int] = (0, 3, 5),
+    config: ForecastConfig | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
+    """Forecast worlds, one per seed; arguments as those of `run_entry`."""
     outcomes = []
     for seed in seeds:
-        deployment = simulate(build(entry, seed), seed)
+        deployment = simulate(build_world(seed), seed)
         for day in days:
             now = START + (FIRST_DAY + day) * DAY + (7 * day % 24) * HOUR
             outcomes.append(_outcome(deployment, now, config or ForecastConfig(draws=1000)))
@@ -202,7 +214,7 @@ def _cells(row: EntryScore) -> tuple[str, ...]:
 def _outcome(deployment: Deployment, now: datetime, config: ForecastConfig) -> Outcome:
     made = forecast_at(deployment, now, config)
     truth = deployment.truth(now)
-    total = next(item for item in made if item.stratum is None)
+    total = next(item for item in made if item.stratum is None and item.horizon is Horizon.DAY)
     parts = dict.fromkeys(PARTS, 0.0)
     ideal = 0.0
     sampled, past = deployment.sampled_p(now), deployment.past_p(now)

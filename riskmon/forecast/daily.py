@@ -13,9 +13,8 @@ import numpy as np
 
 from riskmon.config import ForecastConfig
 from riskmon.config.volume import VolumeConfig
-from riskmon.forecast.aggregate import DAY_HOURS, forecast
-from riskmon.forecast.outlook import predict_outlook
-from riskmon.forecast.volume import predict_requests
+from riskmon.forecast.aggregate import forecast
+from riskmon.forecast.outlook import predict_volume
 from riskmon.records import CoverageCount, Forecast, JudgeError, VolumeWindow, WeightedEstimate
 
 
@@ -56,16 +55,7 @@ def make_forecasts(
     """
     oldest = now - config.lookback - window
     volume_config = volume_config or VolumeConfig()
-    volume = predict_requests(
-        windows,
-        window=window,
-        now=now,
-        hours=DAY_HOURS,
-        draws=config.draws,
-        rng=rng,
-        config=volume_config,
-    )
-    outlook = predict_outlook(
+    volume, outlook = predict_volume(
         windows, window=window, now=now, draws=config.draws, rng=rng, config=volume_config
     )
     recent = [item for item in estimates if item.cell[0] > oldest]

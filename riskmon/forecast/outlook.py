@@ -1,4 +1,4 @@
-"""Requests of today and of the next seven days, over all strata.
+"""Requests of the next 24 hours per stratum, and of today and of the next seven days over all strata.
 
 Strata are forecast a day ahead. What is asked of other horizons is the total, and its volume is predicted as that of
 one stratum that holds all requests: the week of every stratum would cost seven times as much and say little more. The
@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from riskmon.config.volume import VolumeConfig
-from riskmon.forecast.volume import predict_requests
+from riskmon.forecast.volume import VolumePrediction, predict_requests
 from riskmon.records import FloatArray, Horizon, Stratum, VolumeWindow
 
 _HOUR = timedelta(hours=1)
-_WEEK_HOURS = 168
+_DAY_HOURS, _WEEK_HOURS = 24, 168
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class Span:
     basis: str
 
 
-def predict_outlook(
+def predict_volume(
     windows: Sequence[VolumeWindow],
     *,
     window: timedelta,
@@ -47,28 +47,38 @@ def predict_outlook(
     draws: int,
     rng: np.random.Generator,
     config: VolumeConfig,
-) -> dict[Horizon, Span]:
-    """Requests of today and of the next seven days; arguments as those of `predict_requests`; empty without traffic."""
+) -> tuple[dict[Stratum, VolumePrediction], dict[Horizon, Span]]:
+    """Requests of 24 hours or more per stratum, and of today and of the next seven days over all of them.
+
+    Arguments are those of `predict_requests`; both are empty without traffic.
+    """
+
+    def predict(counted: Sequence[VolumeWindow], hours: int) -> dict[Stratum, VolumePrediction]:
+        return predict_requests(
+            counted, window=window, now=now, hours=hours, draws=draws, rng=rng, config=config
+        )
+
     everything = Counter[datetime]()
     for counted in windows:
         everything[counted.start] += counted.requests
     merged = [VolumeWindow(start, Stratum(), requests) for start, requests in everything.items()]
-    found = predict_requests(
-        merged, window=window, now=now, hours=_WEEK_HOURS, draws=draws, rng=rng, config=config
-    )
-    if not found:
-        return {}
-    (prediction,) = found.values()
+    if len({counted.stratum for counted in windows}) > 1:
+        strata, total = predict(windows, _DAY_HOURS), predict(merged, _WEEK_HOURS)
+    else:
+        # One stratum is the total.
+        strata = total = predict(windows, _WEEK_HOURS)
+    if not total:
+        return strata, {}
+    (prediction,) = total.values()
     begin, end = local_day(now, config)
     so_far = sum(
         one.requests * _share_since(begin, one.start, min(one.start + window, now)) for one in merged
     )
     mean, rest = prediction.until((end - now) / _HOUR)
     week_mean, week = prediction.until(_WEEK_HOURS)
-    return {
-        Horizon.TODAY: Span(
-            so_far + mean, so_far + rest, f"{so_far:.0f} counted since midnight; {prediction.basis}"
-        ),
+    today = f"{so_far:.0f} counted since midnight; {prediction.basis}"
+    return strata, {
+        Horizon.TODAY: Span(so_far + mean, so_far + rest, today),
         Horizon.WEEK: Span(week_mean, week, prediction.basis),
     }
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_forecast.py [--seeds N] [--worlds NAME,NAME] [--no-worst-query]
 
-Prints two Markdown tables: what `riskmon.bench.deployment_scores` and `riskmon.bench.worst_queries` explain. With 300
-seeds it takes minutes on one core; nothing depends on the machine.
+Prints three Markdown tables: what `riskmon.bench.deployment_scores`, `deployment_spreads` and `worst_queries` explain.
+With 300 seeds it takes about an hour of one core; nothing depends on the machine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import argparse
 
 from rich.progress import Progress
 
-from riskmon.bench import deployment_scores, worst_queries
+from riskmon.bench import deployment_scores, deployment_spreads, worst_queries
+from riskmon.bench.deployment_spreads import SPREADS, score_spread
 from riskmon.bench.deployment_worlds import CATALOGUE
+
+DAYS = (0, 3, 5)
+"""Every world is forecast once, on one of these days after its first two weeks, in turn."""
 
 
 def main() -> None:
@@ -31,14 +35,25 @@ def main() -> None:
         task = bar.add_task("forecasts", total=len(names) * chosen.seeds)
         scores = []
         for name in names:
-            outcomes = deployment_scores.run_entry(name, range(chosen.seeds), done=lambda: bar.advance(task))
+            outcomes = [
+                outcome
+                for turn, day in enumerate(DAYS)
+                for outcome in deployment_scores.run_entry(
+                    name, range(turn, chosen.seeds, len(DAYS)), days=[day], done=lambda: bar.advance(task)
+                )
+            ]
             scores.append(deployment_scores.score(name, outcomes))
         task = bar.add_task("worst queries", total=len(tails))
         found = []
         for name in tails:
             found += worst_queries.score_tail(name, runs=chosen.seeds)
             bar.advance(task)
+        task = bar.add_task("spreads", total=len(SPREADS) * chosen.seeds)
+        spreads = [
+            score_spread(name, range(chosen.seeds), done=lambda: bar.advance(task)) for name in SPREADS
+        ]
     print(f"{chosen.seeds} seeds\n\n{deployment_scores.render(scores)}")
+    print(f"\n{deployment_spreads.render(spreads)}")
     if found:
         print(f"\n{worst_queries.render(found)}")
 

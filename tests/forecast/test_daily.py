@@ -14,7 +14,7 @@ from support.weighted_estimates import NOON, weighted_estimate
 from riskmon.config import ForecastConfig
 from riskmon.config.volume import VolumeConfig
 from riskmon.forecast import make_forecasts
-from riskmon.forecast.outlook import local_day, predict_outlook
+from riskmon.forecast.outlook import local_day, predict_volume
 from riskmon.records import Forecast, Horizon, Stratum, VolumeWindow, WeightedEstimate
 from riskmon.records.coverage import CoverageCount
 
@@ -107,10 +107,10 @@ def test_harms_share_the_same_possible_days_and_a_seed_repeats_them() -> None:
 
 
 def test_tomorrows_count_falls_into_the_interval() -> None:
-    """Two strata of unlike volume and risk, 100 days: the 90% interval of the total holds the count."""
+    """Two strata of unlike volume and risk, 50 days: the 90% interval of the total holds the count."""
     rng = np.random.default_rng(77)
     world = {CHAT: (400, 2e-4), CODE: (40, 5e-3)}  # requests per hour, mean p
-    days, held, missed_above = 100, 0, 0
+    days, held, missed_above = 50, 0, 0
     for day in range(days):
         windows, estimates, tomorrow = [], [], 0
         for stratum, (hourly, mean) in world.items():
@@ -203,7 +203,7 @@ def test_a_window_across_midnight_counts_by_the_time_that_lies_in_today() -> Non
     windows = [VolumeWindow(start, CHAT, 600) for start in starts[:-1]] + [
         VolumeWindow(starts[-1], CHAT, 200)
     ]
-    found = predict_outlook(
+    strata, found = predict_volume(
         windows,
         window=window,
         now=NOON,
@@ -211,4 +211,5 @@ def test_a_window_across_midnight_counts_by_the_time_that_lies_in_today() -> Non
         rng=np.random.default_rng(1),
         config=VolumeConfig(),
     )
+    assert list(strata) == [CHAT]
     assert found[Horizon.TODAY].basis.startswith("1200 counted since midnight; ")
