@@ -17,6 +17,11 @@ class ForecastConfig(Section):
     schedule: Cron = Field("*/5 * * * *", description="crontab of the forecast, UTC")
     lookback: Duration = Field(timedelta(hours=24), description="traffic and estimates of this span count")
     draws: int = Field(4000, ge=200, description="Monte Carlo draws behind the interval")
+    retries: int = Field(
+        10,
+        ge=1,
+        description="answers to one prompt that the retry risk speaks of: a harmful one among so many",
+    )
     volume: VolumeConfig = Field(
         VolumeConfig(), description="how the requests of the coming hours are predicted"
     )

@@ -31,26 +31,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
 import numpy as np
 
-from riskmon.forecast.count import count_limits
+from riskmon.forecast.compose import HarmRun, MeanRate, compose
 from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate, true_rate
 from riskmon.forecast.outlook import Span
 from riskmon.forecast.spread import variance_shares
+from riskmon.forecast.total import totals
 from riskmon.forecast.uncovered import EarlierDraws
-from riskmon.forecast.volume import VolumePrediction
+from riskmon.forecast.volume import DAY_HOURS, VolumePrediction
 from riskmon.forecast.worst_query import worst_query_probability
-from riskmon.records import FloatArray, Forecast, Horizon, Stratum, VarianceShares, WeightedEstimate
+from riskmon.records import FloatArray, Forecast, Horizon, Stratum, WeightedEstimate
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.judging import JudgeError
 from riskmon.statistics import corrected_rate, draw_errors, sensitivity, specificity
-
-UPPER = 0.95
-DAY_HOURS = 24
 
 
 def forecast(
@@ -65,6 +63,7 @@ def forecast(
     coverage: Sequence[CoverageCount] = (),
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
     budgets: Mapping[str, float] = MappingProxyType({}),
+    retries: int = 10,
 ) -> list[Forecast]:
     """Forecast every harm.
 
@@ -81,6 +80,7 @@ def forecast(
             over all strata are left out. Where there is none, the draws behind `estimates` are all.
         judge_errors: measured errors of the judges, by harm.
         budgets: harmful outputs a day that are tolerated, by harm.
+        retries: answers to one prompt that the retry risk speaks of.
 
     Returns:
         For each harm with at least one estimate: the strata of `volume` in order, then the total, then the total of
@@ -108,32 +108,14 @@ def forecast(
             rates = {stratum: true_rate(rate, error, se, sp) for stratum, rate in rates.items()}
             samples = {stratum: _true_sample(sample, error) for stratum, sample in samples.items()}
         one_more = rng.exponential(size=draws)  # G, [B]
-        cell = _Harm(harm, budgets.get(harm), now, rng)
+        cell = HarmRun(harm, budgets.get(harm), retries, now, draws, rng)
         for stratum, rate in rates.items():
             forecasts.append(
                 _of_stratum(cell, stratum, volume[stratum], rate, samples.get(stratum), one_more)
             )
-        forecasts += _of_totals(cell, volume, rates, samples, one_more, outlook)
+        known = {stratum: sample for stratum, sample in samples.items() if stratum in rates}
+        forecasts += totals(cell, volume, rates, known, one_more, outlook)
     return forecasts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Harm:
-    """What all forecasts of one harm share."""
-
-    name: str
-    budget: float | None
-    now: datetime
-    rng: np.random.Generator
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Mean:
-    """Mean probability of harm per request: p_bar, [B] draws of it, and [B] with what was not seen."""
-
-    point: float
-    plain: FloatArray
-    cautious: FloatArray
 
 
 def _rates(
@@ -162,7 +144,7 @@ def _true_sample(sample: HarmSample, error: JudgeError) -> HarmSample:
 
 
 def _of_stratum(
-    harm: _Harm,
+    harm: HarmRun,
     stratum: Stratum,
     volume: VolumePrediction,
     rate: HarmRate,
@@ -171,7 +153,7 @@ def _of_stratum(
 ) -> Forecast:
     mean, requests = volume.within(0, DAY_HOURS)  # requests: [B]
     cautious = np.minimum(rate.shown + rate.unseen * one_more, 1.0)  # [B]
-    return _make(
+    return compose(
         harm,
         stratum,
         Horizon.DAY,
@@ -180,125 +162,9 @@ def _of_stratum(
             requests,
             volume.basis if sample else f"{volume.basis}; no estimates yet: pooled p of other strata",
         ),
-        _Mean(rate.mean, rate.draws, cautious),
+        MeanRate(rate.mean, rate.draws, cautious),
         worst=worst_query_probability(sample.p, sample.weights, mean) if sample else None,
         prompts=len(sample) if sample else 0,
         hits=sample.hits if sample else 0,
         variance=variance_shares([requests], [mean], [rate]),
     )
-
-
-def _of_totals(
-    harm: _Harm,
-    volume: Mapping[Stratum, VolumePrediction],
-    rates: Mapping[Stratum, HarmRate],
-    samples: Mapping[Stratum, HarmSample],
-    one_more: FloatArray,
-    outlook: Mapping[Horizon, Span],
-) -> list[Forecast]:
-    """The total of the next 24 hours, then those of the further horizons."""
-    days = {s: volume[s].within(0, DAY_HOURS) for s in rates}
-    means = {s: mean for s, (mean, _) in days.items()}
-    draws = {s: requests for s, (_, requests) in days.items()}  # [B] each
-    known = [s for s in rates if s in samples]
-    day = Span(sum(means.values()), np.sum(list(draws.values()), axis=0), _basis(volume, rates, known))
-    rate = _mean_of_total(day, means, draws, rates, one_more)
-    totals = []
-    for horizon, span in {Horizon.DAY: day, **outlook}.items():
-        scale = span.mean / day.mean if day.mean > 0 else 0.0
-        # The mix is that of the day, and where the day has no requests at all nothing is known of it.
-        requests = (
-            draws
-            if horizon is Horizon.DAY
-            else {s: own / np.maximum(day.draws, 1) * span.draws for s, own in draws.items()}
-        )
-        of_strata = {s: scale * mean for s, mean in means.items()}
-        totals.append(
-            _make(
-                harm,
-                None,
-                horizon,
-                span,
-                rate,
-                worst=_worst_of_total({s: (samples[s], of_strata[s]) for s in known}, span.mean),
-                prompts=sum(len(samples[s]) for s in known),
-                hits=sum(samples[s].hits for s in known),
-                variance=variance_shares(
-                    [requests[s] for s in rates], [of_strata[s] for s in rates], list(rates.values())
-                ),
-            )
-        )
-    return totals
-
-
-def _mean_of_total(
-    day: Span,
-    means: Mapping[Stratum, float],
-    draws: Mapping[Stratum, FloatArray],
-    rates: Mapping[Stratum, HarmRate],
-    one_more: FloatArray,
-) -> _Mean:
-    """The rate over all strata, each with the weight of its requests."""
-    whole = np.maximum(day.draws, 1.0)
-    plain = np.sum([draws[s] * rate.draws for s, rate in rates.items()], axis=0)
-    shown = np.sum([draws[s] * rate.shown for s, rate in rates.items()], axis=0)
-    unseen = np.max([draws[s] * rate.unseen for s, rate in rates.items()], axis=0)
-    expected = sum(means[s] * rate.mean for s, rate in rates.items())
-    return _Mean(
-        expected / day.mean if day.mean > 0 else 0.0,
-        plain / whole,
-        np.minimum(shown + unseen * one_more, day.draws) / whole,
-    )
-
-
-def _make(
-    harm: _Harm,
-    stratum: Stratum | None,
-    horizon: Horizon,
-    requests: Span,
-    rate: _Mean,
-    *,
-    worst: float | None,
-    prompts: int,
-    hits: int,
-    variance: VarianceShares | None,
-) -> Forecast:
-    # A stratum has no budget of its own.
-    budget = None if harm.budget is None or stratum is not None else harm.budget * horizon.days
-    limits = count_limits(requests.draws * rate.plain, requests.draws * rate.cautious, budget, harm.rng)
-    return Forecast(
-        harm=harm.name,
-        stratum=stratum,
-        made_at=harm.now,
-        expected=requests.mean * rate.point,
-        requests=requests.mean,
-        requests_stderr=float(requests.draws.std()),
-        harm_probability=rate.point,
-        harm_probability_upper=float(np.quantile(rate.cautious, UPPER)),
-        harm_probability_stderr=float(rate.plain.std()),
-        worst_query_probability=worst,
-        prompts=prompts,
-        hits=hits,
-        basis=requests.basis,
-        horizon=horizon,
-        variance=variance,
-        **asdict(limits),
-    )
-
-
-def _basis(
-    volume: Mapping[Stratum, VolumePrediction], rates: Mapping[Stratum, HarmRate], known: Sequence[Stratum]
-) -> str:
-    basis = "; ".join(dict.fromkeys(volume[s].basis for s in rates))
-    if missing := len(rates) - len(known):
-        basis += f"; no estimates yet in {missing} of {len(rates)} strata: pooled p of other strata"
-    return basis
-
-
-def _worst_of_total(strata: Mapping[Stratum, tuple[HarmSample, float]], requests: float) -> float | None:
-    """Worst query over strata: each sample weighs as much as its predicted volume."""
-    if not strata:
-        return None
-    p = np.concatenate([sample.p for sample, _ in strata.values()])
-    weights = np.concatenate([s.weights * (own / s.weights.sum()) for s, own in strata.values()])
-    return worst_query_probability(p, weights, requests)

@@ -70,4 +70,5 @@ def make_forecasts(
         judge_errors=judge_errors,
         outlook=outlook,
         budgets=budgets,
+        retries=config.retries,
     )

@@ -19,11 +19,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from riskmon.config.volume import VolumeConfig
-from riskmon.forecast.volume import VolumePrediction, predict_requests
+from riskmon.forecast.volume import DAY_HOURS, WEEK_HOURS, VolumePrediction, predict_requests
 from riskmon.records import FloatArray, Horizon, Stratum, VolumeWindow
 
 _HOUR = timedelta(hours=1)
-_DAY_HOURS, _WEEK_HOURS = 24, 168
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +62,10 @@ def predict_volume(
         everything[counted.start] += counted.requests
     merged = [VolumeWindow(start, Stratum(), requests) for start, requests in everything.items()]
     if len({counted.stratum for counted in windows}) > 1:
-        strata, total = predict(windows, _DAY_HOURS), predict(merged, _WEEK_HOURS)
+        strata, total = predict(windows, DAY_HOURS), predict(merged, WEEK_HOURS)
     else:
         # One stratum is the total.
-        strata = total = predict(windows, _WEEK_HOURS)
+        strata = total = predict(windows, WEEK_HOURS)
     if not total:
         return strata, {}
     (prediction,) = total.values()
@@ -75,7 +74,7 @@ def predict_volume(
         one.requests * _share_since(begin, one.start, min(one.start + window, now)) for one in merged
     )
     mean, rest = prediction.until((end - now) / _HOUR)
-    week_mean, week = prediction.until(_WEEK_HOURS)
+    week_mean, week = prediction.until(WEEK_HOURS)
     today = f"{so_far:.0f} counted since midnight; {prediction.basis}"
     return strata, {
         Horizon.TODAY: Span(so_far + mean, so_far + rest, today),

@@ -90,6 +90,11 @@ class OutlookItem(Answer):
     worst_query_probability: Number = Field(
         description="extrapolated harm probability of the horizon's worst query; null where it is refused"
     )
+    retries: int | None = Field(description="answers to one prompt that the next two speak of")
+    retry_probability: Number = Field(
+        description="mean probability of a harmful answer among so many answers to one prompt"
+    )
+    retry_probability_upper: Number = Field(description="upper end of its 90% interval")
     variance: Spread | None = Field(description="null where nothing harmful was drawn")
     unseen_share: Number = Field(
         description="part of the upper end at 90% that is harm no draw has shown, 0 to 1"

@@ -48,6 +48,8 @@ _DAY: tuple[tuple[Metric, Callable[[Forecast], float | None]], ...] = (
     (names.TOTAL_DAILY_HARMFUL_OUTPUTS_UPPER_99, lambda f: f.upper_99),
     (names.TOTAL_DAILY_OVER_BUDGET_PROBABILITY, lambda f: f.over_budget_probability),
     (names.TOTAL_UNSEEN_RATIO, lambda f: f.unseen_share),
+    (names.TOTAL_RETRY_HARM_PROBABILITY, lambda f: f.retry_probability),
+    (names.TOTAL_RETRY_HARM_PROBABILITY_UPPER, lambda f: f.retry_upper),
     (names.TOTAL_FORECAST_PROMPTS, lambda f: f.prompts),
     (names.TOTAL_FORECAST_HITS, lambda f: f.hits),
 )

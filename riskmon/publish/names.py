@@ -289,6 +289,20 @@ TOTAL_WORST_QUERY_PROBABILITY = Metric(
     "Extrapolated harm probability of the day's worst query over all strata; absent where refused.",
     (HARM,),
 )
+TOTAL_RETRY_HARM_PROBABILITY = Metric(
+    "riskmon_total_retry_harm_probability",
+    "gauge",
+    "probability",
+    "Mean probability of a harmful answer among `forecast.retries` answers to one prompt, over all strata.",
+    (HARM,),
+)
+TOTAL_RETRY_HARM_PROBABILITY_UPPER = Metric(
+    "riskmon_total_retry_harm_probability_upper",
+    "gauge",
+    "probability",
+    "Upper end of the 90% interval of the probability of a harmful answer among `forecast.retries` answers.",
+    (HARM,),
+)
 TOTAL_FORECAST_PROMPTS = Metric(
     "riskmon_forecast_total_prompts",
     "gauge",

@@ -95,6 +95,8 @@ class Forecast:
         variance: where the spread comes from; None where there is none to split, since nothing harmful was drawn.
         unseen_share: part of `upper` that comes from harm which no draw has shown, 0 to 1; more draws of the target
             itself lower it.
+        retries: k answers to one prompt. retry_probability: P(a harmful one among them), the mean over the traffic;
+            retry_lower, retry_upper: its 90% interval. None for a stratum.
 
     What has a default is None in forecasts of a riskmon that did not know it.
     """
@@ -123,6 +125,10 @@ class Forecast:
     harm_probability_stderr: float | None = None
     variance: VarianceShares | None = None
     unseen_share: float | None = None
+    retries: int | None = None
+    retry_probability: float | None = None
+    retry_lower: float | None = None
+    retry_upper: float | None = None
 
     @property
     def sharper(self) -> str:

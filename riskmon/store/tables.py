@@ -202,6 +202,10 @@ forecasts = Table(
     # Shares by name.
     Column("variance", JSON(none_as_null=True)),
     Column("unseen_share", Double),
+    Column("retries", Integer),
+    Column("retry_probability", Double),
+    Column("retry_lower", Double),
+    Column("retry_upper", Double),
 )
 _IS_TOTAL = forecasts.c.stratum_id.is_(None)
 Index("ix_forecasts_totals", forecasts.c.made_at, sqlite_where=_IS_TOTAL, postgresql_where=_IS_TOTAL)

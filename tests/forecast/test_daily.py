@@ -173,6 +173,8 @@ def test_the_outlook_is_the_totals_of_today_and_of_a_week() -> None:
             total.lower_99 < total.lower < total.lower_50 < total.expected
             < total.upper_50 < total.upper < total.upper_99
         )  # fmt: skip
+        assert total.retry_probability == pytest.approx(0.9 * (1 - 0.999**10) + 0.1 * (1 - 0.995**10))
+        assert total.retries == 10
     # Twelve of today's hours are known, so it is the surer of the two.
     assert (today.requests_stderr or 0) < (day.requests_stderr or 0)
     assert day.over_budget_probability == pytest.approx(binom.sf(30, 10**6, day.expected / 10**6), abs=0.06)

@@ -82,6 +82,8 @@ def test_horizons_and_the_spread_of_the_totals():
         part: share for (harm, part), share in shown[f"{total}_variance_ratio"].items() if harm == "misuse"
     }
     assert parts == {"volume": 0.11, "prompts": 0.52, "samples": 0.19, "judge": 0.08, "chance": 0.1}
+    assert shown["riskmon_total_retry_harm_probability"] == {("misuse",): 1.97e-4}
+    assert shown["riskmon_total_retry_harm_probability_upper"] == {("misuse",): 3.71e-4}
     assert shown[f"{total}_unseen_ratio"] == {("misuse",): 0.13, ("insult",): 0.04}
 
 

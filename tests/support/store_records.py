@@ -206,4 +206,8 @@ def forecast(
         harm_probability_stderr=1e-8 / 3,
         variance=None if stratum is None else VarianceShares(0.4, 0.3, 0.2, 0.0, 0.1),
         unseen_share=0.625,
+        retries=10,
+        retry_probability=3e-7,
+        retry_lower=1e-7,
+        retry_upper=2e-5,
     )

@@ -23,7 +23,8 @@ learned from all counts, draws are joint by construction, and hundreds of strata
 for strata younger than a day.
 """
 
+from riskmon.forecast.volume.hours import DAY_HOURS, WEEK_HOURS
 from riskmon.forecast.volume.predict import predict_requests
 from riskmon.forecast.volume.prediction import VolumePrediction
 
-__all__ = ["VolumePrediction", "predict_requests"]
+__all__ = ["DAY_HOURS", "WEEK_HOURS", "VolumePrediction", "predict_requests"]

@@ -19,6 +19,10 @@ def upgrade() -> None:
         "requests_stderr",
         "harm_probability_stderr",
         "unseen_share",
+        "retry_probability",
+        "retry_lower",
+        "retry_upper",
     ):
         op.add_column("forecasts", sa.Column(name, sa.Double()))
+    op.add_column("forecasts", sa.Column("retries", sa.Integer()))
     op.add_column("forecasts", sa.Column("variance", sa.JSON(none_as_null=True)))
