@@ -10,7 +10,8 @@ from support.estimates import regex_harm, world_config
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.errors import WorkerLost
 from riskmon.records import Flag, Position, Prompt, Stratum, WeightedEstimate
-from riskmon.sensitivity.contributors import SampleKey, top_contributors
+from riskmon.records.sensitivity import SampleKey
+from riskmon.sensitivity.contributors import top_contributors
 from riskmon.sensitivity.job import fresh, sensitivity_job
 from riskmon.worker import DeviceWorker
 
