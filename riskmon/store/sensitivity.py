@@ -36,7 +36,7 @@ def write(connection: Connection, summary: SensitivitySummary) -> None:
         .returning(sensitivity_runs.c.id)
     )
     run_id: int = added.scalar_one()
-    named = [row.stratum for row in (*summary.prompts, *summary.strata)]
+    named = [*(row.stratum for row in summary.prompts), *(row.stratum for row in summary.strata)]
     ids = strata.intern(connection, named, summary.finished_at)
     _add(
         connection,

@@ -204,12 +204,15 @@ def test_strata_hold_volume_and_probability_the_largest_first(client):
     }
 
 
-def test_strata_say_when_they_were_reworded(client, process):
+def test_strata_say_when_prompts_were_reworded(client):
     assert read(client.get(f"{ROOT}/strata"))["reworded_at"] == "2026-03-09T03:39:27Z"
+
+
+def test_before_the_first_sensitivity_run_nothing_is_said_of_rewording(client, process):
     process.shown = replace(FULL, sensitivity=None)
     body = read(client.get(f"{ROOT}/strata"))
     assert body["reworded_at"] is None
-    assert {harm["rewording"] for item in body["strata"] for harm in item["harms"]} == {None}
+    assert [harm["rewording"] for item in body["strata"] for harm in item["harms"]] == [None] * 8
 
 
 def test_estimates_hold_health_audit_and_cost(client, process):
