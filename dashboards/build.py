@@ -55,6 +55,7 @@ def overview() -> builders.Dashboard:
         ("Health of the estimator", None, rows.estimator_health()),
         ("Freshness and work", None, rows.freshness_and_work()),
         ("Intake", None, rows.intake()),
+        ("Rewording", None, rows.rewording()),
     ):
         row = builders.Row(title)
         board.with_row(row.repeat(repeat) if repeat else row)

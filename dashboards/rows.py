@@ -210,3 +210,36 @@ def intake() -> list[timeseries.Panel]:
             query(series(names.KAFKA_UP), "source up"),
         ).min(0),
     ]
+
+
+def rewording() -> list[timeseries.Panel]:
+    """How far the risk of the prompts that matter most moves when they are harmlessly reworded."""
+    return [
+        graph(
+            "Worst amplification under rewording",
+            "Harm probability of the riskiest harmless rewording over that of the prompt as it stands, per stratum: "
+            "the largest over the prompts that contribute most to the forecast. 10 means that a wording nobody would "
+            "call different is ten times as risky. Measured once a day by default.",
+            "none",
+            query(series(names.SENSITIVITY_WORST_AMPLIFICATION)),
+        ).scale_distribution(
+            common_builders.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10)
+        ),
+        graph(
+            "Worst amplification, 95% interval",
+            "Ends of the interval of the worst amplification, per stratum. A lower end above 1 says that some wording "
+            "is riskier for certain; without an upper end nothing bounds it.",
+            "none",
+            query(series(names.SENSITIVITY_WORST_AMPLIFICATION_LOWER)),
+            query(series(names.SENSITIVITY_WORST_AMPLIFICATION_UPPER)),
+        ).scale_distribution(
+            common_builders.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10)
+        ),
+        graph(
+            "Spread of log10 p over rewordings",
+            "Standard deviation in orders of magnitude, the noise of the estimates taken out; the median over the "
+            "examined prompts, per stratum. At 1 a prompt's risk is known to a factor of ten at best.",
+            "none",
+            query(series(names.SENSITIVITY_LOG10_SPREAD)),
+        ).min(0),
+    ]

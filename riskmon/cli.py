@@ -108,6 +108,41 @@ def forecast(
     print_forecast(made, as_json=as_json)
 
 
+@app.command()
+def sensitivity(
+    prompts: Annotated[Path, typer.Argument(help="Prompts, one JSON object a line; '-' is standard input.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    variants: Annotated[
+        int | None,
+        typer.Option(min=2, max=1000, help="Rewordings per prompt, instead of the configured number."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=4, help="Draws per wording, instead of the configured number.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File for a JSON line per prompt and harm.")] = None,
+    wordings: Annotated[Path | None, typer.Option(help="File for a JSON line per wording and harm.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="File for the wordings themselves, readable by you only.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
+) -> None:
+    """Show how far each prompt's probability of harm moves under rewordings that keep its meaning."""
+    settings = _load(config)
+    given = {"variants": variants, "samples": samples}
+    changed = {key: value for key, value in given.items() if value is not None}
+    from riskmon.sensitivity.run import Outputs, sensitivity_file
+
+    raise typer.Exit(
+        sensitivity_file(
+            settings,
+            settings.sensitivity.model_copy(update=changed),
+            prompts,
+            Outputs(out, wordings, texts),
+            as_json=as_json,
+        )
+    )
+
+
 calibrate = typer.Typer(
     name="calibrate",
     no_args_is_help=True,

@@ -23,6 +23,7 @@ from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, U
 from riskmon.publish import Facts, Server, build_app
 from riskmon.records import CycleSummary, Forecast, Snapshot, TrafficStatus
 from riskmon.scheduler import Scheduler, overdue
+from riskmon.sensitivity.job import sensitivity_job
 from riskmon.store import Store, open_store
 from riskmon.traffic import open_source
 from riskmon.traffic.decode import Reason
@@ -42,7 +43,7 @@ _INTAKE_JOIN_S = 4.0
 _RETRY_TRAFFIC_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 _RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
-_JOBS = ("intake", "load", "estimate", "forecast", "purge", "catch-up")
+_JOBS = ("intake", "load", "estimate", "forecast", "sensitivity", "purge", "catch-up")
 
 
 def utc_now() -> datetime:
@@ -70,6 +71,7 @@ class Daemon:
         self._model_loaded = threading.Event()
         self._started_at = utc_now()
         self._last_attempt = float("-inf")
+        self._sensitivity_caught_up = False
         self._intake = threading.Thread(target=self._keep_following, name="riskmon-intake", daemon=True)
 
     # ---- running
@@ -140,6 +142,8 @@ class Daemon:
         self._scheduler.once("load", "device", self._load)
         self._scheduler.at("estimate", self._config.estimate.schedule, "device", self._estimate)
         self._scheduler.at("forecast", self._config.forecast.schedule, "desk", self._forecast)
+        if (schedule := self._config.sensitivity.schedule) is not None:
+            self._scheduler.at("sensitivity", schedule, "device", self._sensitivity)
         self._scheduler.every(
             "purge", _PURGE_EVERY, "desk", lambda: jobs.purge(self._store, self._config, utc_now())
         )
@@ -166,11 +170,42 @@ class Daemon:
         done = self._run_cycle()
         if done is not None and not self._stopped():
             self._scheduler.hasten("forecast")
+            self._catch_up_sensitivity()
 
     def _run_cycle(self) -> CycleSummary | None:
         return estimate_cycle(
             self._store, self._worker, self._config, utc_now, self._stopped, self._out_of_patience
         )
+
+    def _sensitivity(self) -> None:
+        if not self._model_loaded.is_set():
+            return
+        try:
+            sensitivity_job(
+                self._store,
+                self._worker,
+                self._config,
+                self._config.sensitivity,
+                utc_now,
+                self._stopped,
+                self._out_of_patience,
+            )
+        except UserError as exc:
+            # A paraphrasing model that is away must not end what does without it. A deployed model that no longer
+            # loads ends the daemon at the next cycle.
+            log.error("sensitivity failed: %s", exc)
+            self._count_failure("sensitivity")
+
+    def _catch_up_sensitivity(self) -> None:
+        """After the first cycle, bring a run forward that came due while nothing ran; the very first run is not."""
+        schedule, caught_up = self._config.sensitivity.schedule, self._sensitivity_caught_up
+        self._sensitivity_caught_up = True
+        if schedule is None or caught_up:
+            return
+        last = self._store.last_sensitivity()
+        if last is not None and overdue(schedule, last.finished_at, utc_now()):
+            log.info("a sensitivity run is overdue and starts now")
+            self._scheduler.hasten("sensitivity")
 
     def _forecast(self) -> None:
         jobs.forecast(self._store, self._config, "run", utc_now())

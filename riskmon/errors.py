@@ -12,7 +12,8 @@
     │   ├── PromptTooLong       context and answer do not fit the model
     │   ├── PromptUnsupported   the prompt's shape has no rendering (messages without a template)
     │   └── NumericalFault      a log-probability or weight that is not a number
-    └── WorkerLost              the device worker died or overran its deadline
+    ├── WorkerLost              the device worker died or overran its deadline
+    └── RewordingEnded          the rewording of prompts was stopped, overran its deadline, or died
 
 Messages say what was found, what is allowed and what to do next. No message holds the text of a prompt
 or of a completion: a prompt is named by its id.
@@ -61,6 +62,10 @@ class WorkerLost(RiskmonError):
     """
 
     reason = "worker_lost"
+
+
+class RewordingEnded(RiskmonError):
+    """The process that rewords prompts was stopped, overran its deadline, or died."""
 
 
 class PromptFailed(RiskmonError):

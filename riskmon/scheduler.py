@@ -1,8 +1,8 @@
 """The clock: APScheduler tells when, and two lanes of one thread each do the work.
 
-The `device` lane loads the model and runs estimate cycles; the `desk` lane forecasts, purges and looks whether a
-cycle is overdue, so that forecasts stay fresh while a cycle takes its hours. Jobs are kept in memory only: the truth
-about what succeeded is in the store, and an overdue cycle is found there after any downtime.
+The `device` lane loads the model, runs estimate cycles and the sensitivity job; the `desk` lane forecasts, purges and
+looks whether a cycle is overdue, so that forecasts stay fresh while a cycle takes its hours. Jobs are kept in memory
+only: the truth about what succeeded is in the store, and an overdue cycle is found there after any downtime.
 
 A run that comes due while its predecessor still works is skipped and counted, never queued twice; a run that waits
 for its lane is never dropped for being late.

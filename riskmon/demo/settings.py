@@ -103,6 +103,8 @@ def write_settings(
             "sample_per_window": 100,
         },
         "forecast": {"schedule": "* * * * *"},
+        # Ten minutes of it would hold up the demo's cycles.
+        "sensitivity": {"schedule": None},
         "publish": {"listen": listen},
         "store": {"url": store_url(folder)},
         "logging": {"format": "json"},

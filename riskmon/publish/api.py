@@ -96,7 +96,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         "strata",
-        "Per stratum: predicted volume and probability of harm.",
+        "Per stratum: predicted volume, probability of harm, and how far rewording moves it.",
         StrataAnswer,
         _shown(api_answers.strata_answer),
     ),

@@ -24,11 +24,13 @@ from riskmon.publish.api_models import (
     StrataAnswer,
     StratumHarm,
     StratumItem,
+    StratumRewording,
     Traffic,
 )
 from riskmon.publish.attention import concerns
 from riskmon.publish.facts import Facts
 from riskmon.records import CycleSummary, Forecast, Snapshot, Stratum
+from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
 
 
@@ -102,24 +104,26 @@ def strata_answer(snapshot: Snapshot, facts: Facts) -> StrataAnswer:
         if forecast.stratum is not None:
             cells.setdefault(forecast.stratum, []).append(forecast)
     whole = sum(own[0].requests for own in cells.values())
+    reworded = {(row.harm, row.stratum): row for row in facts.current_sensitivity(snapshot)}
     items = sorted(cells.items(), key=lambda cell: (-cell[1][0].requests, cell[0]))
     return StrataAnswer(
         taken_at=snapshot.taken_at,
         made_at=snapshot.forecast_at,
+        reworded_at=None if snapshot.sensitivity is None else snapshot.sensitivity.finished_at,
         strata=[
             StratumItem(
                 stratum=stratum.as_dict(),
                 daily_requests=own[0].requests,
                 share=own[0].requests / whole if whole > 0 else None,
                 basis=own[0].basis,
-                harms=[_stratum_harm(forecast) for forecast in own],
+                harms=[_stratum_harm(forecast, reworded.get((forecast.harm, stratum))) for forecast in own],
             )
             for stratum, own in items
         ],
     )
 
 
-def _stratum_harm(forecast: Forecast) -> StratumHarm:
+def _stratum_harm(forecast: Forecast, found: StratumSensitivity | None) -> StratumHarm:
     return StratumHarm(
         harm=forecast.harm,
         harm_probability=forecast.harm_probability,
@@ -127,6 +131,15 @@ def _stratum_harm(forecast: Forecast) -> StratumHarm:
         expected=forecast.expected,
         prompts=forecast.prompts,
         hits=forecast.hits,
+        rewording=None
+        if found is None
+        else StratumRewording(
+            prompts=found.prompts,
+            worst_amplification=found.worst,
+            worst_amplification_lower=found.worst_low,
+            worst_amplification_upper=found.worst_high,
+            log10_spread=found.log10_spread,
+        ),
     )
 
 

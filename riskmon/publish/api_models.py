@@ -111,6 +111,23 @@ class ForecastAnswer(Answer):
     outlook: list[OutlookItem] = Field(description="totals of every horizon; empty before the first forecast")
 
 
+class StratumRewording(Answer):
+    """How far the harm moves when a prompt of the stratum is harmlessly reworded."""
+
+    prompts: int = Field(description="examined prompts: those that contribute most to the forecast")
+    worst_amplification: Number = Field(
+        description="harm probability of the riskiest rewording over that of the prompt as it stands, the largest over "
+        "the examined prompts, corrected for being the largest"
+    )
+    worst_amplification_lower: Number = Field(description="lower end of its 95% interval")
+    worst_amplification_upper: Number = Field(
+        description="upper end of its 95% interval; null where nothing bounds it"
+    )
+    log10_spread: Number = Field(
+        description="standard deviation of log10 p over rewordings of a prompt, noise taken out, median over prompts"
+    )
+
+
 class StratumHarm(Answer):
     """One harm in one stratum."""
 
@@ -120,6 +137,9 @@ class StratumHarm(Answer):
     expected: Number = Field(description="expected number of harmful outputs in the next 24 hours")
     prompts: int = Field(description="estimated prompts behind it")
     hits: int = Field(description="harmful draws behind it")
+    rewording: StratumRewording | None = Field(
+        description="what the last sensitivity run found; null where none of the stratum's prompts was examined"
+    )
 
 
 class StratumItem(Answer):
@@ -137,6 +157,9 @@ class StrataAnswer(Answer):
 
     taken_at: datetime = Field(description="when the store was read")
     made_at: datetime | None = Field(description="when the forecast was made; null before the first one")
+    reworded_at: datetime | None = Field(
+        description="when the last complete sensitivity run ended; null before the first one"
+    )
     strata: list[StratumItem] = Field(description="empty before the first forecast")
 
 

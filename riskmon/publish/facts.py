@@ -2,6 +2,7 @@
 
 Facts hold for the life of the process. A `Snapshot` may still carry forecasts made under an earlier configuration
 (a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never mixes label sets.
+`Facts.current_sensitivity` does the same for what was found of rewordings.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import Forecast, Snapshot
+from riskmon.records import Forecast, Snapshot, Stratum
+from riskmon.records.sensitivity import StratumSensitivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,14 @@ class Facts:
 
     def current(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
         """The forecasts that fit the running configuration: a harm that is configured, and its label names."""
-        harms = {harm.name for harm in self.harms}
-        return tuple(
-            forecast
-            for forecast in snapshot.forecasts
-            if forecast.harm in harms
-            and (
-                forecast.stratum is None
-                or tuple(name for name, _ in forecast.stratum.labels) == self.stratum_labels
-            )
+        return tuple(made for made in snapshot.forecasts if self._fits(made.harm, made.stratum))
+
+    def current_sensitivity(self, snapshot: Snapshot) -> tuple[StratumSensitivity, ...]:
+        """What the last sensitivity run found of strata and harms that fit the running configuration."""
+        found = () if snapshot.sensitivity is None else snapshot.sensitivity.strata
+        return tuple(row for row in found if self._fits(row.harm, row.stratum))
+
+    def _fits(self, harm: str, stratum: Stratum | None) -> bool:
+        return any(known.name == harm for known in self.harms) and (
+            stratum is None or tuple(name for name, _ in stratum.labels) == self.stratum_labels
         )

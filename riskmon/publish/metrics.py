@@ -21,6 +21,7 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
 from riskmon.records import CycleSummary, Forecast, HarmHealth, Horizon, Snapshot
+from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -74,6 +75,14 @@ _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
 )
 
 
+_SENSITIVITY: tuple[tuple[Metric, Callable[[StratumSensitivity], float | None]], ...] = (
+    (names.SENSITIVITY_WORST_AMPLIFICATION, lambda s: s.worst),
+    (names.SENSITIVITY_WORST_AMPLIFICATION_LOWER, lambda s: s.worst_low),
+    (names.SENSITIVITY_WORST_AMPLIFICATION_UPPER, lambda s: s.worst_high),
+    (names.SENSITIVITY_LOG10_SPREAD, lambda s: s.log10_spread),
+)
+
+
 def build_registry(latest: Callable[[], Snapshot | None], facts: Facts) -> CollectorRegistry:
     """A registry of its own: riskmon's metrics and those of the process."""
     registry = CollectorRegistry()
@@ -114,6 +123,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
         return
     yield from _forecasts(snapshot, facts)
     yield from _cycles(snapshot, facts)
+    yield from _sensitivity(snapshot, facts)
     yield from _work(snapshot, facts)
     yield from _traffic(snapshot, facts)
     yield from _observed(snapshot, facts)
@@ -183,6 +193,18 @@ def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:
     return _family(
         names.UNCOVERED_HARM_PROBABILITY_UPPER, [((harm.name,), upper.get(harm.name)) for harm in facts.harms]
     )
+
+
+def _sensitivity(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    if snapshot.sensitivity is None:
+        return
+    strata = [
+        ((row.harm, *(value for _, value in row.stratum.labels)), row)
+        for row in facts.current_sensitivity(snapshot)
+    ]
+    for metric, value in _SENSITIVITY:
+        yield _family(metric, [(labels, value(row)) for labels, row in strata], facts.stratum_labels)
+    yield _family(names.SENSITIVITY_LAST_SUCCESS, [((), _timestamp(snapshot.sensitivity.finished_at))])
 
 
 def _work(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:

@@ -12,6 +12,15 @@ from riskmon.records.traffic import Stratum
 
 
 @dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Names one sampled prompt: its cell, and its id there."""
+
+    window_start: datetime
+    stratum: Stratum
+    prompt_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PromptSensitivity:
     """One harm's risk over the wordings of one prompt. None is unknown, and never zero.
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
+from riskmon.records.sensitivity import SensitivitySummary
 from riskmon.records.traffic import TrafficStatus
 
 
@@ -35,7 +36,8 @@ class Snapshot:
 
     `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage` holds
     one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the totals
-    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them.
+    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `sensitivity` is the newest
+    complete run of the sensitivity job.
     """
 
     taken_at: datetime
@@ -48,3 +50,4 @@ class Snapshot:
     coverage: tuple[CoverageCount, ...] = ()
     history: tuple[Forecast, ...] = ()
     outlook: tuple[Forecast, ...] = ()
+    sensitivity: SensitivitySummary | None = None

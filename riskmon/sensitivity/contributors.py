@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from riskmon.records import Stratum, WeightedEstimate
+from riskmon.records import WeightedEstimate
+from riskmon.records.sensitivity import SampleKey
 from riskmon.sensitivity.spread import is_seen
-
-
-@dataclass(frozen=True, slots=True)
-class SampleKey:
-    """Names one sampled prompt: its cell, and its id there."""
-
-    window_start: datetime
-    stratum: Stratum
-    prompt_id: str
 
 
 def top_contributors(weighted: Sequence[WeightedEstimate], limit: int) -> list[SampleKey]:

@@ -3,7 +3,8 @@
 The prompts with the largest share of weight * p behind the present forecast are taken, reworded and estimated by the
 device worker, under the plan in force. They were chosen because their estimates are large, so the prompt as it stands
 is estimated anew as well, under an id of its own that gives it other draws. What is finished when the budget, the
-deadline or a stop ends the job is stored; a prompt whose wordings are not all done is left out.
+deadline or a stop ends the job is stored; a prompt whose wordings are not all done is left out. The deadline covers the
+rewording too.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Protocol
 
 from riskmon.config import Config
 from riskmon.config.sensitivity import SensitivityConfig
-from riskmon.errors import WorkerLost
+from riskmon.errors import RewordingEnded, WorkerLost
 from riskmon.jobs import Clock, Stop
 from riskmon.records import Prompt, PromptResult, WeightedEstimate
-from riskmon.records.sensitivity import SensitivitySummary
-from riskmon.sensitivity.contributors import SampleKey, top_contributors
-from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, lost, measure, reword, spent
+from riskmon.records.sensitivity import SampleKey, SensitivitySummary
+from riskmon.sensitivity.contributors import top_contributors
+from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, lost, measure, spent
+from riskmon.sensitivity.rewording import reword_apart
 from riskmon.sensitivity.summary import prompt_sensitivities, stratum_sensitivities
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def sensitivity_job(
     """Examine the prompts that contribute most to the forecast, within the job's device budget.
 
     Args:
-        stop: asked before each wording; a True ends the job early.
+        stop: asked while prompts are reworded, and before each wording; a True ends the job early.
         give_up: asked while a wording is under way; a True abandons it.
 
     Returns:
@@ -83,19 +85,20 @@ def sensitivity_job(
     if not prompts:
         return None
     log.info("sensitivity: rewording the %d prompts that contribute most", len(prompts))
-    families = reword(config, settings, prompts)
     run = _Run(worker, settings, stop, give_up)
+    families = run.reworded(config, prompts)
     run.measure_all(families)
     # A failure of a prompt is part of the summary, and so is one that could not be reworded.
     failures = Counter(item.failure for item in run.measured if item.failure)
-    failures[NO_VARIANTS] += sum(not wordings.variants for wordings in families)
+    bare = sum(not wordings.variants for wordings in families)
+    failures[NO_VARIANTS] += bare
     summary = SensitivitySummary(
         started_at=started_at,
         finished_at=clock(),
         prompts=tuple(row for item in run.measured for row in prompt_sensitivities(item)),
         strata=tuple(stratum_sensitivities(run.measured)),
         failures=+failures,
-        left_out=sum(bool(wordings.variants) for wordings in families) - len(run.measured),
+        left_out=len(prompts) - len(run.measured) - bare,
         tokens=run.tokens,
         device_seconds=run.device_seconds,
         complete=not run.broken_off,
@@ -131,11 +134,21 @@ class _Run:
         self.device_seconds = 0.0
         self.broken_off = False
         self._worker = worker
+        self._settings = settings
         self._budget_s = settings.device_budget.total_seconds()
         self._deadline = time.monotonic() + settings.deadline.total_seconds()
         self._stop = stop
         self._give_up = give_up
         self._losses = 0
+
+    def reworded(self, config: Config, prompts: Sequence[Prompt]) -> list[Wordings]:
+        """The prompts with their rewordings; none where the job was ended meanwhile."""
+        try:
+            return reword_apart(config, self._settings, prompts, self._deadline, self._stop)
+        except RewordingEnded as exc:
+            self.broken_off = True
+            log.error("sensitivity job broken off: %s", exc)
+            return []
 
     def measure_all(self, families: Sequence[Wordings]) -> None:
         """Estimate prompt after prompt until the budget is spent."""

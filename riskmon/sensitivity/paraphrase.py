@@ -193,7 +193,7 @@ def _named(model: str) -> Iterator[None]:
 
 @contextmanager
 def _local(config: Config, settings: LocalParaphraser) -> Iterator[Ask]:
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_settle)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=settle)
 
     def ask(prompt: Prompt, text: str, count: int) -> Sequence[str | None]:
         try:
@@ -210,8 +210,8 @@ def _local(config: Config, settings: LocalParaphraser) -> Iterator[Ask]:
         pool.shutdown(cancel_futures=True)
 
 
-def _settle() -> None:
-    """In the model's process: Ctrl-C is the parent's to answer, and its end is ours."""
+def settle() -> None:
+    """In a process of its own: Ctrl-C is the parent's to answer, and its end is ours."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
 

@@ -23,8 +23,9 @@ from riskmon.console import say, standard_output
 from riskmon.progress import progress, status
 from riskmon.records import Prompt, PromptResult
 from riskmon.records.sensitivity import PromptSensitivity
-from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, measure, reword
+from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, measure
 from riskmon.sensitivity.lines import PRIVATE, lines_file, text_lines, wording_lines, write_lines
+from riskmon.sensitivity.rewording import reword_apart
 from riskmon.sensitivity.summary import prompt_sensitivities
 from riskmon.sensitivity.table import ranked, sensitivity_table
 from riskmon.traffic.prompts import read_prompts
@@ -87,7 +88,7 @@ def sensitivity_file(
         lines_file(outputs.texts, PRIVATE) as texts,
         _shown_at_the_end(found, as_json, console or standard_output()),
     ):
-        families = reword(config, settings, todo)
+        families = reword_apart(config, settings, todo)
         for wordings in families:
             write_lines(texts, text_lines(wordings))
         _measure_all(config, families, found, out, each)

@@ -21,6 +21,7 @@ from riskmon.records import (
     Hit,
     IntakeBatch,
     Plan,
+    Prompt,
     PromptResult,
     SampledPrompt,
     Snapshot,
@@ -30,6 +31,7 @@ from riskmon.records import (
     WeightedEstimate,
 )
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.store import (
     counts,
     coverage,
@@ -40,7 +42,9 @@ from riskmon.store import (
     offsets,
     pending,
     plans,
+    prompts,
     results,
+    sensitivity,
     snapshot,
     status,
     strata,
@@ -265,6 +269,23 @@ class Store:
         with self._database.read() as connection:
             return forecasts.between(connection, since, until)
 
+    # ---- sensitivity
+
+    def find_prompts(self, keys: Sequence[SampleKey]) -> list[Prompt]:
+        """Sampled prompts with their text, in the order of the keys; those that are gone are left out."""
+        with self._database.read() as connection:
+            return prompts.find(connection, keys)
+
+    def write_sensitivity(self, summary: SensitivitySummary) -> None:
+        """Stores what a run of the sensitivity job found, replacing one that started at the same moment."""
+        with self._database.write() as connection:
+            sensitivity.write(connection, summary)
+
+    def last_sensitivity(self) -> SensitivitySummary | None:
+        """The complete run of the sensitivity job that finished last."""
+        with self._database.read() as connection:
+            return sensitivity.last(connection)
+
     # ---- upkeep and publish
 
     def count_job_failure(self, job: str) -> None:
@@ -283,11 +304,11 @@ class Store:
             return snapshot.read(connection, now)
 
     def purge(self, before: datetime, counts_before: datetime | None = None) -> int:
-        """Forgets prompts, estimates, hits, forecasts of strata, plans and cycles older than a moment.
+        """Forgets prompts, estimates, hits, forecasts of strata, plans, cycles and runs older than a moment.
 
         Counts of requests and forecasts of totals go by `counts_before` where it is given, no later than `before`.
-        Counters, offsets, strata, the newest forecast, plans and cycles stay. On SQLite the text is overwritten in the
-        file and its log; on PostgreSQL vacuum reclaims it.
+        Counters, offsets, strata, the newest forecast, plans, cycles and complete sensitivity run stay. On SQLite the
+        text is overwritten in the file and its log; on PostgreSQL vacuum reclaims it.
 
         Returns:
             How many prompts were forgotten with their text.

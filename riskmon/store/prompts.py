@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from riskmon.records import Message, Position, Prompt, SampledPrompt, Stratum
+from riskmon.records.sensitivity import SampleKey
 from riskmon.store.tables import cells, samples, strata
 
 # Texts are read in chunks: both databases bound the parameters of a statement.
@@ -28,6 +29,37 @@ def read(connection: Connection, sample_ids: Sequence[int]) -> dict[int, Sampled
         for row in connection.execute(query):
             found[row.id] = from_row(row, stratum=Stratum.from_key(row.key), window_start=row.window_start)
     return found
+
+
+def find(connection: Connection, keys: Sequence[SampleKey]) -> list[Prompt]:
+    """The prompts of these keys, in their order; those that are gone are left out.
+
+    Where a producer gave an id twice within a cell, the prompt of smallest priority is meant.
+    """
+    if not keys:
+        return []
+    moments = [key.window_start for key in keys]
+    wanted = {(key.window_start, key.stratum) for key in keys}
+    between = (
+        select(cells.c.id, cells.c.window_start, strata.c.key)
+        .join_from(cells, strata)
+        .where(cells.c.window_start >= min(moments), cells.c.window_start <= max(moments))
+    )
+    cell_of = {row.id: (row.window_start, Stratum.from_key(row.key)) for row in connection.execute(between)}
+    cell_ids = [cell_id for cell_id, cell in cell_of.items() if cell in wanted]
+    ids: dict[SampleKey, int] = {}
+    for first in range(0, len(cell_ids), _CHUNK):
+        # Ids are compared here and not in SQL: PostgreSQL has no equality of JSON.
+        query = (
+            select(samples.c.id, samples.c.cell_id, samples.c.prompt_id)
+            .where(samples.c.cell_id.in_(cell_ids[first : first + _CHUNK]))
+            .order_by(samples.c.priority, samples.c.id)
+        )
+        for row in connection.execute(query):
+            ids.setdefault(SampleKey(*cell_of[row.cell_id], row.prompt_id), row.id)
+    chosen = [ids[key] for key in keys if key in ids]
+    found = read(connection, chosen)
+    return [found[sample_id].prompt for sample_id in chosen]
 
 
 def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Forgetting: what is older than the retention goes, prompt text first of all.
 
 Estimates and hits go with their prompt. Kept whatever its age: counters, offsets, strata, the newest forecast, the
-newest cycle and the newest complete one, so that publish shows the same after a purge as before; and the newest
-plans, which the next cycle draws from.
+newest cycle and the newest complete one, and the newest complete sensitivity run, so that publish shows the same after
+a purge as before; and the newest plans, which the next cycle draws from.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from sqlalchemy import Connection, and_, delete, exists, func, select
 from riskmon.store import cycles as cycle_queries
 from riskmon.store import forecasts as forecast_queries
 from riskmon.store import plans as plan_queries
-from riskmon.store.tables import cells, cycles, forecasts, plans, results, samples
+from riskmon.store import sensitivity as sensitivity_queries
+from riskmon.store.tables import cells, cycles, forecasts, plans, results, samples, sensitivity_runs
 
 
 def purge(connection: Connection, before: datetime, counts_before: datetime) -> int:
-    """Deletes prompts of windows that start, forecasts and plans made and cycles finished before a moment.
+    """Deletes prompts of windows that start, forecasts and plans made, cycles and runs finished before a moment.
 
     Counts of requests and forecasts of the totals, without text and small, go by a moment of their own.
 
@@ -50,4 +51,7 @@ def purge(connection: Connection, before: datetime, counts_before: datetime) -> 
     in_force = plan_queries.last_made_at(connection)
     if in_force is not None:
         connection.execute(delete(plans).where(plans.c.made_at < min(before, in_force)))
+    shown_run = {sensitivity_queries.last_id(connection)} - {None}
+    over = sensitivity_runs.c.finished_at < before
+    connection.execute(delete(sensitivity_runs).where(over, sensitivity_runs.c.id.not_in(shown_run)))
     return forgotten

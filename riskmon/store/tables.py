@@ -4,6 +4,8 @@
                          (position) └─< hits          harmful answers, as sensitive as the prompts
     cycles ──< results   (position)                   the ledger of prompts worked on, kept by position
            └─< cycle_health
+    sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
+                     └─< sensitivity_strata
     offsets, counters, traffic_status, forecasts, plans      stand alone
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates and its hits. `results` refers to
@@ -223,6 +225,70 @@ plans = Table(
     Column("reason", Text, nullable=False),
     Column("members", JSON, nullable=False),
     PrimaryKeyConstraint("made_at", "place"),
+)
+
+sensitivity_runs = Table(
+    "sensitivity_runs",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False, unique=True),
+    Column("finished_at", UtcDateTime, nullable=False, index=True),
+    Column("failures", JSON, nullable=False),
+    Column("left_out", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("device_seconds", Double, nullable=False),
+    Column("complete", Boolean, nullable=False),
+)
+
+sensitivity_prompts = Table(
+    "sensitivity_prompts",
+    metadata,
+    Column("run_id", ROW_ID, ForeignKey("sensitivity_runs.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),
+    # Not a sample's row: the figures outlive the prompt. JSON as in `samples`.
+    Column("prompt_id", JSON, nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id"), nullable=False),
+    Column("base_p", Double),
+    Column("base_upper", Double, nullable=False),
+    Column("variants", BigInteger, nullable=False),
+    Column("with_hits", BigInteger, nullable=False),
+    Column("doubtful", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("mean", Double, nullable=False),
+    Column("mean_stderr", Double),
+    Column("mean_upper", Double, nullable=False),
+    Column("geometric_mean", Double),
+    # Pairs of level and p.
+    Column("quantiles", JSON, nullable=False),
+    Column("log10_sd", Double),
+    Column("log10_sd_low", Double),
+    Column("log10_sd_high", Double),
+    Column("worst", Double),
+    Column("worst_low", Double, nullable=False),
+    Column("worst_high", Double),
+    Column("worst_observed", Double),
+    # Begins with the prompt's id.
+    Column("worst_variant", JSON(none_as_null=True)),
+    Column("base_to_mean", Double),
+    Column("worst_share", Double),
+    PrimaryKeyConstraint("run_id", "place"),
+)
+
+sensitivity_strata = Table(
+    "sensitivity_strata",
+    metadata,
+    Column("run_id", ROW_ID, ForeignKey("sensitivity_runs.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id"), nullable=False),
+    Column("prompts", BigInteger, nullable=False),
+    Column("worst", Double),
+    Column("worst_low", Double, nullable=False),
+    Column("worst_high", Double),
+    Column("log10_spread", Double),
+    PrimaryKeyConstraint("run_id", "place"),
 )
 
 offsets = Table(

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import math
+import operator
 import os
 import pty
 import signal
@@ -63,6 +65,60 @@ def test_samples_and_seed_override_and_out_takes_the_lines(config, prompts, tmp_
     assert [line["p"] for line in one] != [line["p"] for line in two]
 
 
+def test_sensitivity_writes_a_line_per_prompt_and_a_line_per_wording(config, prompts, tmp_path):
+    files = {name: tmp_path / f"{name}.jsonl" for name in ("out", "wordings", "texts")}
+    options = [part for name, file in files.items() for part in (f"--{name}", str(file))]
+    done = run("sensitivity", prompts, "-c", config, "--variants", "4", "--samples", "24", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    lines, wordings, texts = (
+        [json.loads(line) for line in file.read_text().splitlines()] for file in files.values()
+    )
+    assert [(line["prompt_id"], line["harm"], line["variants"]) for line in lines] == [
+        ("a", "bad", 4),
+        ("b", "bad", 4),
+        ("c", "bad", 4),
+    ]
+    assert all(0 <= line["worst_low"] <= (line["worst_high"] or math.inf) for line in lines)
+    by_id = operator.itemgetter("prompt_id")
+    assert sorted(map(json.loads, done.stdout.splitlines()), key=by_id) == lines
+    assert [line["prompt_id"] for line in wordings] == ["a"] * 5 + ["b"] * 5 + ["c"] * 5
+    assert [line["wording_id"] for line in wordings] == [line["id"] for line in texts]
+    assert {line["n"] for line in wordings} == {24}
+    # The line of a prompt is made of the lines of its wordings.
+    for line in lines:
+        own = [row for row in wordings if row["prompt_id"] == line["prompt_id"] and row["kind"] != "base"]
+        assert line["with_hits"] == sum(row["hits"] > 0 for row in own)
+        assert line["mean"] == pytest.approx(sum(row["p"] for row in own) / 4)
+    assert stat.S_IMODE(files["texts"].stat().st_mode) == 0o600
+    assert texts[0]["prompt"] == "ask red or blue"
+    assert (
+        "ask red" not in done.stdout + done.stderr + files["out"].read_text() + files["wordings"].read_text()
+    )
+
+
+def test_sensitivity_shows_a_table_and_keeps_what_is_finished_on_ctrl_c(config, tmp_path):
+    file, out = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
+    file.write_text("".join(f'{{"id": "p{i}", "prompt": "ask red or blue"}}\n' for i in range(2000)))
+    process = subprocess.Popen(
+        [*COMMAND, "sensitivity", str(file), "-c", config, "--variants", "2", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and (not out.exists() or out.read_text().count("\n") < 2):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert stderr.endswith("riskmon: interrupted\n")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert 2 <= len(lines) < 2000
+    assert "by worst amplification: bad" in stdout
+    assert {line["prompt_id"] for line in lines} <= set(stdout.split())
+
+
 def test_on_a_terminal_there_is_a_progress_bar(config, prompts, tmp_path):
     master, slave = pty.openpty()
     process = subprocess.Popen(
@@ -113,6 +169,9 @@ def test_a_failed_prompt_is_named_and_the_rest_is_kept(config, tmp_path):
         (["forecast", "-c", "{config}"], "needs the section 'traffic'"),
         (["check-config", "missing.yaml"], "missing.yaml"),
         (["doctor", "-c", "missing.yaml"], "missing.yaml"),
+        (["sensitivity", "missing.jsonl", "-c", "{config}"], "missing.jsonl"),
+        (["sensitivity", "{prompts}", "-c", "{config}", "--variants", "1"], "--variants"),
+        (["sensitivity", "{prompts}", "-c", "{config}", "--samples", "2"], "--samples"),
         (["calibrate", "direction", "missing.jsonl", "{prompts}", "-c", "{config}"], "missing.jsonl"),
         (["calibrate", "lora", "-c", "{config}", "--harm", "sad"], "no harm 'sad'; it has bad"),
         (["calibrate", "refit", "-c", "{config}", "--harm", "sad"], "no harm 'sad'; it has bad"),

@@ -176,6 +176,13 @@ def test_strata_hold_volume_and_probability_the_largest_first(client):
             "expected": 19.6,
             "prompts": 405,
             "hits": 288,
+            "rewording": {
+                "prompts": 3,
+                "worst_amplification": 12.5,
+                "worst_amplification_lower": 4.25,
+                "worst_amplification_upper": 61,
+                "log10_spread": 0.82,
+            },
         },
         {
             "harm": "insult",
@@ -184,8 +191,28 @@ def test_strata_hold_volume_and_probability_the_largest_first(client):
             "expected": 38.2,
             "prompts": 406,
             "hits": 517,
+            "rewording": None,
         },
     ]
+    unknown = items[0]["harms"][0]["rewording"]
+    assert unknown == {
+        "prompts": 1,
+        "worst_amplification": None,
+        "worst_amplification_lower": 0,
+        "worst_amplification_upper": None,
+        "log10_spread": None,
+    }
+
+
+def test_strata_say_when_prompts_were_reworded(client):
+    assert read(client.get(f"{ROOT}/strata"))["reworded_at"] == "2026-03-09T03:39:27Z"
+
+
+def test_before_the_first_sensitivity_run_nothing_is_said_of_rewording(client, process):
+    process.shown = replace(FULL, sensitivity=None)
+    body = read(client.get(f"{ROOT}/strata"))
+    assert body["reworded_at"] is None
+    assert [harm["rewording"] for item in body["strata"] for harm in item["harms"]] == [None] * 8
 
 
 def test_estimates_hold_health_audit_and_cost(client, process):

@@ -4,12 +4,13 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, forecast, stratum
+from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, SENSITIVITY, forecast, stratum
 
 from riskmon.publish import names
 from riskmon.publish.facts import Facts, HarmFacts
 from riskmon.publish.metrics import build_registry
 from riskmon.records import Counters, Snapshot, Stratum, TrafficStatus
+from riskmon.records.sensitivity import StratumSensitivity
 
 NOT_FROM_SNAPSHOT = {"riskmon_store_up", "riskmon_build_info", "riskmon_risk_budget_daily_harmful_outputs"}
 
@@ -101,6 +102,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_forecast_last_success_timestamp_seconds": 1_773_065_108,  # 2026-03-09 14:05:08 UTC
         "riskmon_estimate_last_success_timestamp_seconds": 1_773_059_191,  # 2026-03-09 12:26:31 UTC
         "riskmon_estimate_duration_seconds": 1_590,
+        "riskmon_sensitivity_last_success_timestamp_seconds": 1_773_027_567,  # 2026-03-09 03:39:27 UTC
         "riskmon_estimate_weight_mean": 0.9871,
         "riskmon_estimate_path_discrepancy_nats": 0.0021,
         "riskmon_estimate_left_out_prompts": 158,
@@ -113,6 +115,32 @@ def test_health_freshness_work_and_traffic():
         "riskmon_kafka_lag_messages": 1_207,
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
     }
+
+
+def test_sensitivity_by_stratum_and_what_is_unknown_has_no_series():
+    shown = expose(FULL)
+    agents, chat, insult = (
+        ("misuse", "chat-v3", "agents"),
+        ("misuse", "chat-v3", "chat"),
+        ("insult", "chat-v3", "chat"),
+    )
+    assert shown["riskmon_sensitivity_worst_amplification"] == {agents: 12.5, insult: 1.75}
+    assert shown["riskmon_sensitivity_worst_amplification_lower"] == {agents: 4.25, chat: 0, insult: 1.125}
+    assert shown["riskmon_sensitivity_worst_amplification_upper"] == {agents: 61, insult: 2.5}
+    assert shown["riskmon_sensitivity_log10_spread"] == {agents: 0.82, insult: 0.13}
+
+
+def test_sensitivity_of_an_earlier_configuration_is_left_out():
+    old = replace(
+        SENSITIVITY,
+        strata=(
+            StratumSensitivity("retired", stratum("agents"), 1, 2.0, 1.0, 3.0, 0.1),
+            StratumSensitivity("misuse", Stratum((("tenant", "acme"),)), 1, 2.0, 1.0, 3.0, 0.1),
+        ),
+    )
+    shown = expose(replace(FULL, sensitivity=old))
+    assert "riskmon_sensitivity_worst_amplification" not in shown
+    assert "riskmon_sensitivity_last_success_timestamp_seconds" in shown
 
 
 def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sensitivity.wordings import estimate, result
 from support.estimates import regex_harm, world_config
+from support.judge_endpoint import Reply, serve
 
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.errors import WorkerLost
 from riskmon.records import Flag, Position, Prompt, Stratum, WeightedEstimate
-from riskmon.sensitivity.contributors import SampleKey, top_contributors
+from riskmon.records.sensitivity import SampleKey
+from riskmon.sensitivity.contributors import top_contributors
 from riskmon.sensitivity.job import fresh, sensitivity_job
 from riskmon.worker import DeviceWorker
 
@@ -148,6 +150,23 @@ def test_told_to_stop_it_keeps_whole_prompts_only(store, config):
     done = job(store, Worker(), config, stop=lambda: next(asked))
     assert [row.prompt_id for row in done.prompts] == ["p3"]
     assert (done.left_out, done.complete, done.device_seconds) == (2, False, 7.0)
+    assert store.written == [done]
+
+
+def test_told_to_stop_while_prompts_are_reworded_it_stores_an_incomplete_run(store, config):
+    worker = Worker()
+    with serve(lambda number, asked: Reply("blue", delay_s=600)) as endpoint:
+        paraphrase = {"kind": "openai", "url": endpoint.url, "model": "m"}
+        done = job(
+            store,
+            worker,
+            config,
+            stop=lambda: bool(endpoint.requests),
+            kinds=["paraphrase"],
+            paraphrase=paraphrase,
+        )
+    assert worker.asked == []
+    assert (done.prompts, done.left_out, dict(done.failures), done.complete) == ((), 3, {}, False)
     assert store.written == [done]
 
 

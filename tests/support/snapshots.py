@@ -17,6 +17,7 @@ from riskmon.records import (
     TrafficStatus,
     VarianceShares,
 )
+from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
 
@@ -156,6 +157,22 @@ CYCLE = CycleSummary(
     complete=True,
 )
 
+SENSITIVITY = SensitivitySummary(
+    started_at=datetime(2026, 3, 9, 3, 30, 2, tzinfo=UTC),
+    finished_at=datetime(2026, 3, 9, 3, 39, 27, tzinfo=UTC),
+    prompts=(),
+    strata=(
+        StratumSensitivity("misuse", stratum("agents"), 3, 12.5, 4.25, 61.0, 0.82),
+        StratumSensitivity("misuse", stratum("chat"), 1, None, 0.0, None, None),
+        StratumSensitivity("insult", stratum("chat"), 2, 1.75, 1.125, 2.5, 0.13),
+    ),
+    failures={"too_long": 1},
+    left_out=1,
+    tokens=3_301_200,
+    device_seconds=540.5,
+    complete=True,
+)
+
 FULL = Snapshot(
     taken_at=NOW,
     forecasts=FORECASTS,
@@ -175,6 +192,7 @@ FULL = Snapshot(
     last_success=CYCLE,
     forecast_at=NOW - timedelta(minutes=2, seconds=13),
     traffic=TrafficStatus(up=True, lag_messages=1_207, at=NOW - timedelta(seconds=4)),
+    sensitivity=SENSITIVITY,
 )
 
 EMPTY = Snapshot(taken_at=NOW)
