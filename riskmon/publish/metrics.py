@@ -20,6 +20,7 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
 from riskmon.records import CycleSummary, Forecast, HarmHealth, Snapshot
+from riskmon.records.change import PARTS, Effect
 from riskmon.statistics import upper_limit
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -39,6 +40,11 @@ _FORECAST: tuple[tuple[Metric, Metric, Callable[[Forecast], float | None]], ...]
     (names.HARM_PROBABILITY, names.TOTAL_HARM_PROBABILITY, lambda f: f.harm_probability),
     (names.HARM_PROBABILITY_UPPER, names.TOTAL_HARM_PROBABILITY_UPPER, lambda f: f.harm_probability_upper),
     (names.WORST_QUERY_PROBABILITY, names.TOTAL_WORST_QUERY_PROBABILITY, lambda f: f.worst_query_probability),
+)
+_CHANGE: tuple[tuple[Metric, Callable[[Effect], float | None]], ...] = (
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE, lambda effect: effect.mean),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_LOWER, lambda effect: effect.low),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_UPPER, lambda effect: effect.high),
 )
 _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
     (names.ESTIMATE_ESS_RATIO, lambda h: h.ess_ratio),
@@ -86,6 +92,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     if snapshot is None:
         return
     yield from _forecasts(snapshot, facts)
+    yield from _changes(snapshot, facts)
     yield from _cycles(snapshot, facts)
     yield from _work(snapshot, facts)
     yield from _traffic(snapshot, facts)
@@ -110,6 +117,17 @@ def _forecasts(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     yield _family(names.TOTAL_FORECAST_PROMPTS, [(labels, f.prompts) for labels, f in totals])
     yield _family(names.TOTAL_FORECAST_HITS, [(labels, f.hits) for labels, f in totals])
     yield _family(names.FORECAST_LAST_SUCCESS, [((), _timestamp(snapshot.forecast_at))])
+
+
+def _changes(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    effects = [
+        ((harm.name, part), snapshot.changes[harm.name].part(part))
+        for harm in facts.harms
+        if harm.name in snapshot.changes
+        for part in PARTS
+    ]
+    for metric, value in _CHANGE:
+        yield _family(metric, [(labels, value(effect)) for labels, effect in effects])
 
 
 def _cycles(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:

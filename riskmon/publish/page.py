@@ -24,6 +24,7 @@ from riskmon.publish.facts import Facts, HarmFacts
 from riskmon.publish.report_files import Report
 from riskmon.publish.trend import Trend
 from riskmon.records import Forecast, Snapshot
+from riskmon.records.change import Change, VersionChange
 
 SHOWN_STRATA = 50
 SHOWN_REPORTS = 7
@@ -63,6 +64,8 @@ class HarmView:
         scale: right end of that scale, in outputs.
         verdict: None without a budget.
         trend: the total over the past days; None before there is one.
+        change: why the total differs from that of a day before; None where nothing is known of that.
+        versions: what two versions of the model differ by, where two serve.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -73,6 +76,8 @@ class HarmView:
     scale: float
     verdict: Verdict | None
     trend: Trend | None
+    change: Change | None
+    versions: tuple[VersionChange, ...]
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -128,7 +133,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         name: getattr(figures, name)
-        for name in ("number", "exact", "percent", "chance", "span", "ago", "clock")
+        for name in ("number", "signed", "exact", "percent", "chance", "span", "ago", "clock")
     }
     environment.globals |= {"trend_size": f"0 0 {trend.WIDTH:g} {trend.HEIGHT:g}", "trend_width": trend.WIDTH}
     return environment.get_template("page.html.j2")
@@ -150,6 +155,8 @@ def _harm(harm: HarmFacts, forecasts: Iterable[Forecast], snapshot: Snapshot) ->
         scale=scale,
         verdict=_verdict(total, harm.budget_daily) if total else None,
         trend=_trend(total, snapshot.history, harm.budget_daily) if total else None,
+        change=snapshot.changes.get(harm.name),
+        versions=tuple(one for one in snapshot.version_changes if one.harm == harm.name),
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )
