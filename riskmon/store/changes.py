@@ -42,14 +42,13 @@ def read(connection: Connection, made_at: datetime) -> tuple[dict[str, Change], 
     rows = connection.execute(
         select(changes).where(changes.c.made_at == made_at).order_by(changes.c.place)
     ).all()
-    return (
-        {row.harm: _change(row.effects) for row in rows if row.versions is None},
-        tuple(
-            VersionChange(row.harm, *row.versions, _change(row.effects))
-            for row in rows
-            if row.versions is not None
-        ),
-    )
+    by_day = {row.harm: _change(row.effects) for row in rows if row.versions is None}
+    by_version = []
+    for row in rows:
+        if row.versions is not None:
+            label, before, after = row.versions
+            by_version.append(VersionChange(row.harm, label, before, after, _change(row.effects)))
+    return by_day, tuple(by_version)
 
 
 def _change(effects: Mapping[str, Mapping[str, Any]]) -> Change:

@@ -122,7 +122,7 @@ def test_an_answer_that_does_not_fit_would_be_seen(client):
 # ---- what the answers hold
 
 
-def test_the_total_says_why_it_changed_and_versions_are_compared(client, process):
+def test_the_total_says_why_it_changed_and_versions_are_compared(client):
     body = read(client.get(f"{ROOT}/forecast"))
     changes = {item["harm"]: item["change"] for item in body["forecasts"] if item["stratum"] is None}
     assert changes["misuse"] == {
@@ -142,11 +142,12 @@ def test_the_total_says_why_it_changed_and_versions_are_compared(client, process
     }
     assert versions["change"]["p"] == {"mean": 1.8, "lower": -2.9, "upper": 7.4}
 
-    process.shown = replace(
-        FULL, changes={}, version_changes=(replace(FULL.version_changes[0], harm="retired"),)
-    )
+
+def test_without_anything_to_compare_with_change_is_null_and_a_retired_harm_is_not_shown(client, process):
+    retired = replace(FULL.version_changes[0], harm="retired")
+    process.shown = replace(FULL, changes={"retired": FULL.changes["misuse"]}, version_changes=(retired,))
     body = read(client.get(f"{ROOT}/forecast"))
-    assert {item["change"] for item in body["forecasts"]} == {None}
+    assert [item["change"] for item in body["forecasts"]] == [None] * len(FORECASTS)
     assert body["versions"] == []
 
 
@@ -158,6 +159,7 @@ def test_the_forecast_holds_totals_and_strata(client):
         (item.harm, item.expected) for item in FORECASTS
     ]
     total, agents = body["forecasts"][:2]
+    assert total.pop("change") is not None
     assert total == {
         "harm": "misuse",
         "stratum": None,
