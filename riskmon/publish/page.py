@@ -65,7 +65,8 @@ class HarmView:
         verdict: None without a budget.
         trend: the total over the past days; None before there is one.
         change: why the total differs from that of a day before; None where nothing is known of that.
-        versions: what two versions of the model differ by, where two serve.
+        versions: what two versions of the model differ by, where two serve; p is shown, for the router decides how
+            much traffic each of them gets.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
