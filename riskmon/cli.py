@@ -1,5 +1,7 @@
 """The command line. Exit codes: 0 done; 1 failed while running; 2 the user can fix it; 130 on Ctrl-C.
 
+`compare` answers a question, and has two codes more: 3 hold, 4 undecided.
+
 Everything heavy is imported by the command that needs it, so that `riskmon --help` answers at once.
 """
 
@@ -235,6 +237,39 @@ def doctor(
     from riskmon.doctor import run_doctor
 
     raise typer.Exit(run_doctor(settings, config, with_model=not no_model, now=datetime.now(UTC)))
+
+
+@app.command()
+def compare(
+    prompts: Annotated[
+        Path,
+        typer.Argument(help="Prompts, one JSON object a line; attributes.weight is what one stands for."),
+    ],
+    baseline: Annotated[
+        Path, typer.Option(help="Configuration of the version that serves; its release section asks.")
+    ],
+    candidate: Annotated[Path, typer.Option(help="Configuration of the version to be released.")],
+    state: Annotated[
+        Path | None, typer.Option(help="File that keeps what was drawn, so that an interrupted run goes on.")
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="File for the answer as JSON.")] = None,
+) -> None:
+    """Say whether a version of the model may ship: is it more harmful than the one that serves?
+
+    Exit codes: 0 ship; 3 hold; 4 undecided; 1 failed while running; 2 you can fix it; 130 on Ctrl-C.
+    """
+    before = _load(baseline)
+    from riskmon.config_file import load_config
+    from riskmon.release.gate import compare_release
+
+    after = load_config(candidate)
+
+    def work() -> int:
+        return compare_release(before, after, prompts, before.release, state=state, json_out=json_out)
+
+    if state is None:
+        raise typer.Exit(work())
+    _resumable(work)
 
 
 bench = typer.Typer(

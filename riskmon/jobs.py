@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from riskmon.config import Config, TrafficConfig
-from riskmon.forecast import make_forecasts
+from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
 from riskmon.records import Forecast, Hit
+from riskmon.records.change import Change, VersionChange
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.source import Source
+from riskmon.traffic.strata import OTHER, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ Clock = Callable[[], datetime]
 Stop = Callable[[], bool]
 
 _STATUS_EVERY_S = 2.0
+# Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
+_DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
+_MODEL_LABEL = "model"
 
 
 def follow_traffic(
@@ -69,7 +74,7 @@ def forecast(store: Store, config: Config, command: str, now: datetime) -> list[
     """Forecast from what the store holds, and store it; empty before there are estimates."""
     made = preview_forecast(store, config, command, now)
     if made:
-        store.write_forecasts(made)
+        store.write_forecasts(made, change(store, config, made), version_change(store, config, made))
     return made
 
 
@@ -95,6 +100,36 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         # One stream per moment: two processes that forecast at the same time say the same.
         rng=np.random.default_rng([config.estimate.seed, int(now.timestamp())]),
     )
+
+
+def change(store: Store, config: Config, made: Sequence[Forecast]) -> dict[str, Change]:
+    """Why forecasts differ from those made a day before, per harm; empty where none were made 20 to 28 hours before.
+
+    Args:
+        made: all forecasts of one moment.
+    """
+    before = store.forecasts_nearest(made[0].made_at - _DAY, _DAY_MAY_DIFFER_BY)
+    return change_between(before, made, draws=config.forecast.draws, rng=_chance(config, made))
+
+
+def version_change(store: Store, config: Config, made: Sequence[Forecast]) -> list[VersionChange]:
+    """What the two versions of the model with the most requests differ by; empty where strata tell of no two.
+
+    Args:
+        made: all forecasts of one moment.
+    """
+    versions = serving_versions(made, _MODEL_LABEL, store.strata(), ignored=(UNKNOWN, OTHER))
+    if versions is None:
+        return []
+    found = change_of_version(
+        made, _MODEL_LABEL, *versions, draws=config.forecast.draws, rng=_chance(config, made)
+    )
+    return [VersionChange(harm, _MODEL_LABEL, *versions, one) for harm, one in found.items()]
+
+
+def _chance(config: Config, made: Sequence[Forecast]) -> np.random.Generator:
+    """A stream of its own, so that comparing a forecast leaves the forecast as it is."""
+    return np.random.default_rng([config.estimate.seed, int(made[0].made_at.timestamp()), 1])
 
 
 def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[Hit]:

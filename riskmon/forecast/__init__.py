@@ -2,14 +2,24 @@
 
 `daily` composes the stage: `volume` predicts requests, `harm_rate` the mean probability of harm per stratum,
 `uncovered` bounds the harm that the proposals miss, `aggregate` multiplies and adds them up, `worst_query`
-extrapolates the tail. `backtest` holds past forecasts against judged responses, `retry` reads the risk of repeated
-questions.
+extrapolates the tail. `change_of_forecasts` says why a forecast differs from an earlier one, `backtest` holds past
+forecasts against judged responses, `retry` reads the risk of repeated questions.
 """
 
 from riskmon.forecast.backtest import back_test
 from riskmon.forecast.backtest_count import judged_window
+from riskmon.forecast.change_of_forecasts import change_between, change_of_version, serving_versions
 from riskmon.forecast.daily import make_forecasts
 from riskmon.forecast.retry import retry_risk
 from riskmon.forecast.worst_query import worst_query_probability
 
-__all__ = ["back_test", "judged_window", "make_forecasts", "retry_risk", "worst_query_probability"]
+__all__ = [
+    "back_test",
+    "change_between",
+    "change_of_version",
+    "judged_window",
+    "make_forecasts",
+    "retry_risk",
+    "serving_versions",
+    "worst_query_probability",
+]

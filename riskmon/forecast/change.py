@@ -39,7 +39,8 @@ def decompose(before: Draws, after: Draws, *, confidence: float = 0.9) -> Change
     """Split the change of the expected harmful outputs into volume, mix and p.
 
     Args:
-        before, after: draws of both forecasts; B is the same throughout, 1 where only means are known.
+        before, after: draws of both forecasts; B is the same throughout, 1 where only means are known, and then there
+            are no limits.
         confidence: of each interval.
 
     Raises:
@@ -86,5 +87,7 @@ def _between(values: list[list[FloatArray]]) -> FloatArray:
 
 
 def _effect(values: FloatArray, confidence: float) -> Effect:
+    if len(values) == 1:
+        return Effect(float(values[0]), None, None)
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Effect(float(values.mean()), float(low), float(high))

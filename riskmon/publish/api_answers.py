@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from riskmon.publish.api_models import (
     Audit,
+    ChangeItem,
     Cycle,
+    EffectItem,
     EstimatesAnswer,
     ForecastAnswer,
     ForecastItem,
@@ -26,10 +28,12 @@ from riskmon.publish.api_models import (
     StratumItem,
     StratumRewording,
     Traffic,
+    VersionChangeItem,
 )
 from riskmon.publish.attention import concerns
 from riskmon.publish.facts import Facts
 from riskmon.records import CycleSummary, Forecast, Snapshot, Stratum
+from riskmon.records.change import Change, Effect
 from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
 
@@ -42,16 +46,40 @@ def forecast_answer(snapshot: Snapshot, facts: Facts) -> ForecastAnswer:
         taken_at=snapshot.taken_at,
         made_at=snapshot.forecast_at,
         forecasts=[
-            _item(forecast, budgets[harm])
+            _item(forecast, budgets[harm], snapshot.changes.get(harm))
             for harm in budgets
             for forecast in current
             if forecast.harm == harm
         ],
         outlook=[_outlook(forecast) for forecast in facts.outlook(snapshot)],
+        versions=[
+            VersionChangeItem(
+                harm=one.harm,
+                label=one.label,
+                before=one.before,
+                after=one.after,
+                change=_change(one.change),
+            )
+            for one in snapshot.version_changes
+            if one.harm in budgets
+        ],
     )
 
 
-def _item(forecast: Forecast, budget: float | None) -> ForecastItem:
+def _change(change: Change) -> ChangeItem:
+    return ChangeItem(
+        total=_effect(change.total),
+        volume=_effect(change.volume),
+        mix=_effect(change.mix),
+        p=_effect(change.p),
+    )
+
+
+def _effect(effect: Effect) -> EffectItem:
+    return EffectItem(mean=effect.mean, lower=effect.low, upper=effect.high)
+
+
+def _item(forecast: Forecast, budget: float | None, change: Change | None) -> ForecastItem:
     return ForecastItem(
         harm=forecast.harm,
         stratum=None if forecast.stratum is None else forecast.stratum.as_dict(),
@@ -68,6 +96,7 @@ def _item(forecast: Forecast, budget: float | None) -> ForecastItem:
         prompts=forecast.prompts,
         hits=forecast.hits,
         basis=forecast.basis,
+        change=_change(change) if change is not None and forecast.stratum is None else None,
     )
 
 

@@ -30,6 +30,33 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
+class EffectItem(Answer):
+    """Harmful outputs of 24 hours, more than before where positive."""
+
+    mean: Number = Field(description="expected number more than before; the parts add up to the total")
+    lower: Number = Field(description="lower end of the 90% interval; null where it is unknown")
+    upper: Number = Field(description="upper end of the 90% interval; null where it is unknown")
+
+
+class ChangeItem(Answer):
+    """A change of the expected number of harmful outputs, and what it comes from."""
+
+    total: EffectItem = Field(description="the whole change")
+    volume: EffectItem = Field(description="from more or fewer requests")
+    mix: EffectItem = Field(description="from other shares of the strata")
+    p: EffectItem = Field(description="from other probabilities of harm within the strata")
+
+
+class VersionChangeItem(Answer):
+    """The version of the model that appeared last against the other one with the most requests."""
+
+    harm: str = Field(description="name of the harm")
+    label: str = Field(description="label of the strata that tells versions apart")
+    before: Text = Field(description="its value for the older version")
+    after: Text = Field(description="its value for the newer version")
+    change: ChangeItem = Field(description="from the older to the newer; p is what the versions differ by")
+
+
 class ForecastItem(Answer):
     """Harmful outputs expected in the 24 hours after `made_at`."""
 
@@ -52,6 +79,9 @@ class ForecastItem(Answer):
     prompts: int = Field(description="estimated prompts behind the forecast")
     hits: int = Field(description="harmful draws behind it; at 0 only the upper limits inform")
     basis: str = Field(description="what the predicted volume rests on")
+    change: ChangeItem | None = Field(
+        description="since the forecast of a day before, with the total only; null where there is no such forecast"
+    )
 
 
 class Interval(Answer):
@@ -109,6 +139,9 @@ class ForecastAnswer(Answer):
     made_at: datetime | None = Field(description="when the forecast was made; null before the first one")
     forecasts: list[ForecastItem] = Field(description="totals and strata; empty before the first forecast")
     outlook: list[OutlookItem] = Field(description="totals of every horizon; empty before the first forecast")
+    versions: list[VersionChangeItem] = Field(
+        description="per harm, where strata tell of two versions of the model; empty else"
+    )
 
 
 class StratumRewording(Answer):

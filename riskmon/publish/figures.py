@@ -36,6 +36,11 @@ def number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def signed(value: float | None) -> str:
+    """A change, as `number` writes it and with its sign: 12.3 -> `+12.3`, -0.5 -> `-0.5`, 0 -> `0`."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
 def exact(value: int | None) -> str:
     """A whole number with thousands separated; a dash for None."""
     return UNKNOWN if value is None else f"{value:,d}"

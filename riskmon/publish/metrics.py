@@ -21,6 +21,7 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
 from riskmon.records import CycleSummary, Forecast, HarmHealth, Horizon, Snapshot
+from riskmon.records.change import PARTS, Effect
 from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
 
@@ -68,6 +69,11 @@ _OTHER_HORIZONS: Mapping[Horizon, tuple[Metric, Metric, Metric, Metric]] = {
         names.TOTAL_WEEKLY_OVER_BUDGET_PROBABILITY,
     ),
 }
+_CHANGE: tuple[tuple[Metric, Callable[[Effect], float | None]], ...] = (
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE, lambda effect: effect.mean),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_LOWER, lambda effect: effect.low),
+    (names.TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_UPPER, lambda effect: effect.high),
+)
 _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
     (names.ESTIMATE_ESS_RATIO, lambda h: h.ess_ratio),
     (names.ESTIMATE_KHAT, lambda h: h.khat),
@@ -122,6 +128,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     if snapshot is None:
         return
     yield from _forecasts(snapshot, facts)
+    yield from _changes(snapshot, facts)
     yield from _cycles(snapshot, facts)
     yield from _sensitivity(snapshot, facts)
     yield from _work(snapshot, facts)
@@ -165,6 +172,17 @@ def _horizons(outlook: Sequence[Forecast]) -> Iterator[Family]:
         values = [(f.expected, f.lower, f.upper, f.over_budget_probability) for f in own]
         for place, metric in enumerate(metrics):
             yield _family(metric, [((f.harm,), row[place]) for f, row in zip(own, values, strict=True)])
+
+
+def _changes(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    effects = [
+        ((harm.name, part), snapshot.changes[harm.name].part(part))
+        for harm in facts.harms
+        if harm.name in snapshot.changes
+        for part in PARTS
+    ]
+    for metric, value in _CHANGE:
+        yield _family(metric, [(labels, value(effect)) for labels, effect in effects])
 
 
 def _cycles(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:

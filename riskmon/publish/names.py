@@ -317,6 +317,28 @@ TOTAL_FORECAST_HITS = Metric(
     "Harmful draws that the forecast over all strata rests on; 0 means that only the upper limits inform.",
     (HARM,),
 )
+TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_change",
+    "gauge",
+    "outputs",
+    "Change of the expected harmful outputs since the forecast of a day before, by its part: volume, mix or p. "
+    "The parts add up to the whole change; absent without such a forecast.",
+    (HARM, PART),
+)
+TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_LOWER = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_change_lower",
+    "gauge",
+    "outputs",
+    "Lower end of the 90% interval of that change, by its part; absent where the forecasts know no standard errors.",
+    (HARM, PART),
+)
+TOTAL_DAILY_HARMFUL_OUTPUTS_CHANGE_UPPER = Metric(
+    "riskmon_forecast_total_daily_harmful_outputs_change_upper",
+    "gauge",
+    "outputs",
+    "Upper end of the 90% interval of that change, by its part; absent where the forecasts know no standard errors.",
+    (HARM, PART),
+)
 RISK_BUDGET = Metric(
     "riskmon_risk_budget_daily_harmful_outputs",
     "gauge",

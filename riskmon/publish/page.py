@@ -24,6 +24,7 @@ from riskmon.publish.facts import Facts, HarmFacts
 from riskmon.publish.report_files import Report
 from riskmon.publish.trend import Trend
 from riskmon.records import Forecast, Snapshot
+from riskmon.records.change import Change, VersionChange
 
 SHOWN_STRATA = 50
 SHOWN_REPORTS = 7
@@ -64,6 +65,9 @@ class HarmView:
         verdict: None without a budget.
         trend: the total over the past days; None before there is one.
         outlook: the totals of every horizon, with the name of each.
+        change: why the total differs from that of a day before; None where nothing is known of that.
+        versions: what two versions of the model differ by, where two serve; p is shown, for the router decides how
+            much traffic each of them gets.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -75,6 +79,8 @@ class HarmView:
     verdict: Verdict | None
     trend: Trend | None
     outlook: tuple[tuple[str, Forecast], ...]
+    change: Change | None
+    versions: tuple[VersionChange, ...]
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -131,7 +137,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         name: getattr(figures, name)
-        for name in ("number", "exact", "percent", "chance", "span", "ago", "clock")
+        for name in ("number", "signed", "exact", "percent", "chance", "span", "ago", "clock")
     }
     environment.globals |= {"trend_size": f"0 0 {trend.WIDTH:g} {trend.HEIGHT:g}", "trend_width": trend.WIDTH}
     return environment.get_template("page.html.j2")
@@ -161,6 +167,8 @@ def _harm(
             for forecast in outlook
             if forecast.harm == harm.name and forecast.horizon is horizon
         ),
+        change=snapshot.changes.get(harm.name),
+        versions=tuple(one for one in snapshot.version_changes if one.harm == harm.name),
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )

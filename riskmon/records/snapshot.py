@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
@@ -36,8 +37,9 @@ class Snapshot:
 
     `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage` holds
     one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the totals
-    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `sensitivity` is the newest
-    complete run of the sensitivity job.
+    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm why the
+    forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
+    are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
     """
 
     taken_at: datetime
@@ -51,3 +53,5 @@ class Snapshot:
     history: tuple[Forecast, ...] = ()
     outlook: tuple[Forecast, ...] = ()
     sensitivity: SensitivitySummary | None = None
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    version_changes: tuple[VersionChange, ...] = ()

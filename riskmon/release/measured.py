@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from riskmon.records import Estimate, Flag, PromptResult
 
 _DOUBTS = frozenset(
@@ -83,9 +85,18 @@ class Measured:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measured:
-        """Inverse of `as_json`."""
-        harms = {
-            harm: Measure(**measure | {"doubts": tuple(measure["doubts"])})
-            for harm, measure in data["harms"].items()
-        }
-        return cls(data["seconds"], data["failure"], harms)
+        """Inverse of `as_json`; keys of no field are passed over.
+
+        Raises:
+            ValueError: a field is missing or of another type; the message holds none of the values.
+        """
+        try:
+            found = _READER.validate_python(data)
+        except ValidationError as exc:
+            raise ValueError(f"{exc.error_count()} fields are missing or of another type") from None
+        if bool(found.harms) == bool(found.failure):
+            raise ValueError("either estimates or a failure is needed")
+        return found
+
+
+_READER = TypeAdapter(Measured)

@@ -1,7 +1,8 @@
 """What a comparison has drawn, kept in a file so that it can go on after an interruption.
 
 The file has mode 0600 and holds JSON lines without any text of prompts or answers. Its first line tells by a digest
-which comparison it belongs to; every further one is a prompt under one model. A line that was cut off is passed over.
+which comparison it belongs to; every further one is a prompt under one model. A line that was cut off is passed over;
+one that is whole but makes no sense is refused, for then somebody else has written into the file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class State:
         """Take up what the file holds.
 
         Raises:
-            InputError: the file cannot be read, is no such file, or belongs to another comparison.
+            InputError: the file cannot be read, is no such file, is damaged, or belongs to another comparison.
         """
         self.measured: dict[Side, dict[str, Measured]] = {side: {} for side in Side}
         self._path = path
@@ -52,8 +53,14 @@ class State:
                 f"the state {path} belongs to other configurations, prompts or release settings; "
                 "name another file for --state, or remove it to begin anew"
             )
-        for line in lines:
-            self.measured[Side(line["model"])][line["prompt"]] = Measured.from_json(line)
+        for number, line in enumerate(lines, 1):
+            try:
+                self.measured[Side(line["model"])][str(line["prompt"])] = Measured.from_json(line)
+            except (KeyError, ValueError):
+                raise InputError(
+                    f"entry {number} of the state {path} is damaged; remove the file to begin anew, or name another "
+                    "for --state"
+                ) from None
 
     @property
     def seconds(self) -> float:

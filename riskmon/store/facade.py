@@ -9,9 +9,9 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from datetime import datetime
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from riskmon.records import (
@@ -30,9 +30,11 @@ from riskmon.records import (
     VolumeWindow,
     WeightedEstimate,
 )
+from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.store import (
+    changes,
     counts,
     coverage,
     cycles,
@@ -254,10 +256,22 @@ class Store:
         with self._database.read() as connection:
             return volume.read(connection, since)
 
-    def write_forecasts(self, made: Sequence[Forecast]) -> None:
-        """Stores forecasts, replacing those made at the same moment."""
+    def write_forecasts(
+        self,
+        made: Sequence[Forecast],
+        by_day: Mapping[str, Change] = MappingProxyType({}),
+        by_version: Sequence[VersionChange] = (),
+    ) -> None:
+        """Stores forecasts with why they changed, replacing what was made at the same moment.
+
+        Args:
+            made: of one moment where changes are given.
+            by_day: per harm, against a day before. by_version: one version of the model against another.
+        """
         with self._database.write() as connection:
             forecasts.write(connection, made)
+            if made:
+                changes.write(connection, made[0].made_at, by_day, by_version)
 
     def latest_forecasts(self) -> list[Forecast]:
         """All forecasts made at the newest moment, as written."""
@@ -268,6 +282,11 @@ class Store:
         """Forecasts made in [since, until), the oldest first; beyond the retention only the totals."""
         with self._database.read() as connection:
             return forecasts.between(connection, since, until)
+
+    def forecasts_nearest(self, moment: datetime, within: timedelta) -> list[Forecast]:
+        """All forecasts of the moment nearest to this one, and no further away than `within`; empty without any."""
+        with self._database.read() as connection:
+            return forecasts.nearest(connection, moment, within)
 
     # ---- sensitivity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
@@ -70,6 +70,16 @@ def hourly_totals(connection: Connection, since: datetime) -> list[Forecast]:
 def between(connection: Connection, since: datetime, until: datetime) -> list[Forecast]:
     """All forecasts made in [since, until), the oldest first."""
     return _read(connection, (forecasts.c.made_at >= since) & (forecasts.c.made_at < until))
+
+
+def nearest(connection: Connection, moment: datetime, within: timedelta) -> list[Forecast]:
+    """All forecasts of the moment nearest to this one, and no further away than `within`; empty without any."""
+    made_at = forecasts.c.made_at
+    moments = connection.scalars(
+        select(made_at).where(made_at.between(moment - within, moment + within)).distinct().order_by(made_at)
+    )
+    found = min(moments, key=lambda at: abs(at - moment), default=None)
+    return [] if found is None else _read(connection, made_at == found)
 
 
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]:

@@ -15,7 +15,7 @@ from riskmon.store import cycles as cycle_queries
 from riskmon.store import forecasts as forecast_queries
 from riskmon.store import plans as plan_queries
 from riskmon.store import sensitivity as sensitivity_queries
-from riskmon.store.tables import cells, cycles, forecasts, plans, results, samples, sensitivity_runs
+from riskmon.store.tables import cells, changes, cycles, forecasts, plans, results, samples, sensitivity_runs
 
 
 def purge(connection: Connection, before: datetime, counts_before: datetime) -> int:
@@ -48,6 +48,7 @@ def purge(connection: Connection, before: datetime, counts_before: datetime) -> 
         made_at, of_stratum = forecasts.c.made_at, forecasts.c.stratum_id.is_not(None)
         connection.execute(delete(forecasts).where(made_at < min(before, newest), of_stratum))
         connection.execute(delete(forecasts).where(made_at < min(counts_before, newest)))
+        connection.execute(delete(changes).where(changes.c.made_at < min(before, newest)))
     in_force = plan_queries.last_made_at(connection)
     if in_force is not None:
         connection.execute(delete(plans).where(plans.c.made_at < min(before, in_force)))

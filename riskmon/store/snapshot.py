@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from riskmon.records import Horizon, Snapshot
-from riskmon.store import counts, coverage, cycles, forecasts, sensitivity, status
+from riskmon.store import changes, counts, coverage, cycles, forecasts, sensitivity, status
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _TREND = timedelta(days=7)
@@ -17,6 +17,7 @@ def read(connection: Connection, now: datetime) -> Snapshot:
     """The snapshot; `now` is stamped on it and selects nothing."""
     latest = forecasts.latest(connection)
     forecast_at = latest[0].made_at if latest else None
+    by_day, by_version = changes.read(connection, forecast_at) if forecast_at else ({}, ())
     return Snapshot(
         taken_at=now,
         forecasts=tuple(made for made in latest if made.horizon is Horizon.DAY),
@@ -29,4 +30,6 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
         history=tuple(forecasts.hourly_totals(connection, forecast_at - _TREND)) if forecast_at else (),
         sensitivity=sensitivity.last(connection),
+        changes=by_day,
+        version_changes=by_version,
     )

@@ -6,7 +6,7 @@
            └─< cycle_health
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
-    offsets, counters, traffic_status, forecasts, plans      stand alone
+    offsets, counters, traffic_status, forecasts, changes, plans      stand alone
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates and its hits. `results` refers to
 a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
@@ -211,6 +211,20 @@ forecasts = Table(
 )
 _IS_TOTAL = forecasts.c.stratum_id.is_(None)
 Index("ix_forecasts_totals", forecasts.c.made_at, sqlite_where=_IS_TOTAL, postgresql_where=_IS_TOTAL)
+
+changes = Table(
+    "changes",
+    metadata,
+    # The moment of the forecasts that are compared.
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("harm", Text, nullable=False),
+    # Label and both values, in JSON as the text of prompts is; null is the change since a day before.
+    Column("versions", JSON(none_as_null=True)),
+    # Part -> mean and limits.
+    Column("effects", JSON, nullable=False),
+    PrimaryKeyConstraint("made_at", "place"),
+)
 
 plans = Table(
     "plans",

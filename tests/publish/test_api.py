@@ -122,6 +122,35 @@ def test_an_answer_that_does_not_fit_would_be_seen(client):
 # ---- what the answers hold
 
 
+def test_the_total_says_why_it_changed_and_versions_are_compared(client):
+    body = read(client.get(f"{ROOT}/forecast"))
+    changes = {item["harm"]: item["change"] for item in body["forecasts"] if item["stratum"] is None}
+    assert changes["misuse"] == {
+        "total": {"mean": 12.1, "lower": 2.5, "upper": 24.6},
+        "volume": {"mean": 3.2, "lower": 1.1, "upper": 5.7},
+        "mix": {"mean": 0.9, "lower": -0.4, "upper": 2.2},
+        "p": {"mean": 8.0, "lower": -1.6, "upper": 20.3},
+    }
+    assert changes["insult"]["total"] == {"mean": -41.5, "lower": None, "upper": None}
+    assert {item["change"] is None for item in body["forecasts"] if item["stratum"] is not None} == {True}
+    (versions,) = body["versions"]
+    assert {key: versions[key] for key in ("harm", "label", "before", "after")} == {
+        "harm": "misuse",
+        "label": "model",
+        "before": "chat-v3",
+        "after": "chat-v4-canary",
+    }
+    assert versions["change"]["p"] == {"mean": 1.8, "lower": -2.9, "upper": 7.4}
+
+
+def test_without_anything_to_compare_with_change_is_null_and_a_retired_harm_is_not_shown(client, process):
+    retired = replace(FULL.version_changes[0], harm="retired")
+    process.shown = replace(FULL, changes={"retired": FULL.changes["misuse"]}, version_changes=(retired,))
+    body = read(client.get(f"{ROOT}/forecast"))
+    assert [item["change"] for item in body["forecasts"]] == [None] * len(FORECASTS)
+    assert body["versions"] == []
+
+
 def test_the_forecast_holds_totals_and_strata(client):
     body = read(client.get(f"{ROOT}/forecast"))
     assert datetime.fromisoformat(body["taken_at"]) == NOW
@@ -130,6 +159,7 @@ def test_the_forecast_holds_totals_and_strata(client):
         (item.harm, item.expected) for item in FORECASTS
     ]
     total, agents = body["forecasts"][:2]
+    assert total.pop("change") is not None
     assert total == {
         "harm": "misuse",
         "stratum": None,

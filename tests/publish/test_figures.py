@@ -32,6 +32,22 @@ def test_numbers_have_three_significant_digits(value, shown):
     assert figures.number(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (12.34, "+12.3"),
+        (-0.5, "-0.5"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1e-5, "+1e-5"),
+        (None, "–"),
+        (math.nan, "–"),
+    ],
+)
+def test_changes_show_their_sign(value, shown):
+    assert figures.signed(value) == shown
+
+
 def test_whole_numbers_are_not_rounded():
     assert figures.exact(8_731_402) == "8,731,402"
     assert figures.exact(None) == "–"

@@ -88,6 +88,31 @@ def test_horizons_and_the_spread_of_the_totals():
     assert shown[f"{total}_unseen_ratio"] == {("misuse",): 0.13, ("insult",): 0.04}
 
 
+def test_the_change_since_a_day_before_is_shown_by_its_parts():
+    """Labels in the order harm, part; what has no interval has no bounds."""
+    shown = expose(FULL)
+    name = "riskmon_forecast_total_daily_harmful_outputs_change"
+    assert shown[name] == {
+        ("misuse", "volume"): 3.2,
+        ("misuse", "mix"): 0.9,
+        ("misuse", "p"): 8.0,
+        ("insult", "volume"): -60.0,
+        ("insult", "mix"): 0.0,
+        ("insult", "p"): 18.5,
+    }
+    bounds = {("misuse", "volume"): (1.1, 5.7), ("misuse", "mix"): (-0.4, 2.2), ("misuse", "p"): (-1.6, 20.3)}
+    assert shown[f"{name}_lower"] == {labels: low for labels, (low, _) in bounds.items()}
+    assert shown[f"{name}_upper"] == {labels: high for labels, (_, high) in bounds.items()}
+
+
+def test_without_a_day_before_there_is_no_change_and_a_retired_harm_has_none():
+    change = {metric.name for metric in names.ALL if "_change" in metric.name}
+    assert len(change) == 3
+    assert not change & set(expose(replace(FULL, changes={})))
+    retired = replace(FULL, changes=FULL.changes | {"retired": FULL.changes["misuse"]})
+    assert expose(retired) == expose(FULL)
+
+
 def test_health_freshness_work_and_traffic():
     shown = expose(FULL)
     assert shown["riskmon_uncovered_harm_probability_upper"] == {("misuse",): 3.4e-4, ("insult",): 3.65e-5}

@@ -98,6 +98,39 @@ def test_each_harm_has_its_headline_budget_and_chance():
     assert "Volume: requests of the last 24 h." in text
 
 
+def test_a_manager_reads_why_the_forecast_changed():
+    text = read(FULL).text
+    assert "Since yesterday: +12.1 (volume +3.2, mix +0.9, model +8) , 90%: +2.5 to +24.6" in text
+    assert "Since yesterday: -41.5 (volume -60, mix 0, model +18.5)" in text
+    assert (
+        "chat-v4-canary against chat-v3 , on the same traffic: +1.8 , 90%: -2.9 to +7.4, perhaps none" in text
+    )
+    assert text.count("against") == 1
+    assert "None" not in text
+
+
+def test_an_interval_that_holds_nothing_says_so():
+    total = replace(FULL.changes["misuse"].total, low=-2.0)
+    unsure = replace(
+        FULL, changes={"misuse": replace(FULL.changes["misuse"], total=total)}, version_changes=()
+    )
+    assert "90%: -2 to +24.6, perhaps none" in read(unsure).text
+    assert "perhaps none" not in read(replace(FULL, version_changes=())).text
+
+
+def test_without_a_day_before_nothing_is_said_of_yesterday():
+    text = read(replace(FULL, changes={}, version_changes=())).text
+    assert "yesterday" not in text
+    assert "against" not in text
+
+
+def test_names_of_versions_are_escaped():
+    hostile = replace(FULL.version_changes[0], after="<script>alert(1)</script>", before="x" * 100)
+    page_of = read(replace(FULL, version_changes=(hostile,)))
+    assert "script" not in page_of.tags
+    assert "<script>alert(1)</script> against " + "x" * 57 + "..." in page_of.text
+
+
 def test_strata_are_listed_with_the_largest_first():
     text = read(FULL).text
     header = "route model Expected 90% interval Interval drawn Requests a day Mean probability Worst query Prompts Hits"

@@ -17,6 +17,7 @@ from riskmon.records import (
     TrafficStatus,
     VarianceShares,
 )
+from riskmon.records.change import Change, Effect, VersionChange
 from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
@@ -173,6 +174,35 @@ SENSITIVITY = SensitivitySummary(
     complete=True,
 )
 
+CHANGES = {
+    "misuse": Change(
+        total=Effect(12.1, 2.5, 24.6),
+        volume=Effect(3.2, 1.1, 5.7),
+        mix=Effect(0.9, -0.4, 2.2),
+        p=Effect(8.0, -1.6, 20.3),
+    ),
+    # The forecasts of an earlier riskmon: no standard errors.
+    "insult": Change(
+        total=Effect(-41.5, None, None),
+        volume=Effect(-60.0, None, None),
+        mix=Effect(0.0, None, None),
+        p=Effect(18.5, None, None),
+    ),
+}
+
+VERSION_CHANGE = VersionChange(
+    "misuse",
+    "model",
+    "chat-v3",
+    "chat-v4-canary",
+    Change(
+        total=Effect(-25.3, -44.0, -11.7),
+        volume=Effect(-26.4, -45.1, -13.8),
+        mix=Effect(-0.7, -1.9, 0.3),
+        p=Effect(1.8, -2.9, 7.4),
+    ),
+)
+
 FULL = Snapshot(
     taken_at=NOW,
     forecasts=FORECASTS,
@@ -193,6 +223,8 @@ FULL = Snapshot(
     forecast_at=NOW - timedelta(minutes=2, seconds=13),
     traffic=TrafficStatus(up=True, lag_messages=1_207, at=NOW - timedelta(seconds=4)),
     sensitivity=SENSITIVITY,
+    changes=CHANGES,
+    version_changes=(VERSION_CHANGE,),
 )
 
 EMPTY = Snapshot(taken_at=NOW)
