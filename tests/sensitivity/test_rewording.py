@@ -58,6 +58,17 @@ def test_it_gives_what_rewording_in_place_gives(config):
     assert ours() == []
 
 
+def test_a_model_on_this_machine_has_a_process_below_it(config, world):
+    local = {"kind": "hf", "model": str(world.target), "device": "cpu", "chat_template": "none"}
+    local_settings = SensitivityConfig(
+        variants=6, kinds=["typos", "paraphrase"], paraphrase=local | {"max_new_tokens": 5}
+    )
+    short = [Prompt("a", "ask red or blue")]
+    apart = reword_apart(config, local_settings, short)
+    assert "paraphrase" in {variant.kind for variant in apart[0].variants}
+    assert apart == reword(config, local_settings, short)
+
+
 def test_without_a_model_for_paraphrases_it_is_done_in_place(config):
     plain = SensitivityConfig(variants=4)
     found = reword_apart(config, plain, PROMPTS, deadline=0.0, stop=lambda: True)
