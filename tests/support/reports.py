@@ -181,11 +181,12 @@ HARM = HarmReport(
     verdict=BudgetVerdict.OVER,
     total=TOTAL,
     outlook=(
-        _whole(
-            TOTAL, horizon=Horizon.TODAY, expected=11.6, lower=4.0, upper=21.0, over_budget_probability=0.61
-        ),
+        _whole(replace(FORECASTS[0], expected=11.6, lower=4.0, upper=21.0), horizon=Horizon.TODAY),
         TOTAL,
-        _whole(TOTAL, horizon=Horizon.WEEK, expected=188.0, lower=101.0, upper=322.0, requests=8_900_000.0),
+        _whole(
+            replace(FORECASTS[0], expected=188.0, lower=101.0, upper=322.0, requests=8_900_000.0),
+            horizon=Horizon.WEEK,
+        ),
     ),
     strata=FORECASTS[1:5],
     previous=HISTORY[0],

@@ -20,6 +20,8 @@ from riskmon.records import Forecast
 from riskmon.records.report import DeploymentReport, HarmReport
 
 SHOWN_STRATA = 50
+# A summary is read in twenty seconds; the rest stands with the limitations.
+SHOWN_FINDINGS = 5
 
 _FOLDER = Path(__file__).parent
 STYLE = "".join(
@@ -54,6 +56,7 @@ def render_html(report: DeploymentReport) -> str:
         words=words,
         charts=charts,
         heavy_khat=HEAVY_KHAT,
+        shown_findings=SHOWN_FINDINGS,
         style=STYLE,
     )
     return html.encode("utf-8", "replace").decode("utf-8")

@@ -12,6 +12,7 @@ from riskmon.publish.figures import chance, clock, exact, number, percent
 from riskmon.publish.reports import charts, words
 from riskmon.publish.reports.markdown_checks import coverage, health, incidents, judges, sensitivity
 from riskmon.publish.reports.markup import bullets, reasons, table, text
+from riskmon.records import Stratum
 from riskmon.records.report import DeploymentReport, HarmReport
 
 SHOWN_STRATA = 50
@@ -173,7 +174,7 @@ def _strata(harm: HarmReport) -> str:
     parts = [table(names, rows, figures=6)]
     if harm.heat.rows:
         days = tuple(day.isoformat() for day in harm.heat.days)
-        heat = [(row.stratum, *(number(value) for value in row.values)) for row in harm.heat.rows]
+        heat: list[tuple[str | Stratum, ...]] = [(row.stratum, *(number(value) for value in row.values)) for row in harm.heat.rows]
         parts += [
             "Mean probability of harm by UTC day, as judged:",
             table(("Stratum", *days), heat, figures=len(days)),

@@ -114,6 +114,6 @@ def incidents(report: DeploymentReport) -> str:
         )
         for alert in report.alerts.alerts
     ]
-    listed = table(("Began", "Ended", "What", "Detail"), rows) if rows else "None in the store."
+    listed = table(("Began", "Ended", "What", "Detail"), rows) if rows else "Nothing in the store."
     failed = f"Failed runs of jobs since the store was made: {text(reasons(report.job_failures) or 'none')}."
     return f"{listed}\n\n{failed}\n\n{text(words.alerts(report.alerts))}"
