@@ -103,7 +103,9 @@ def write_settings(
             "sample_per_window": 100,
         },
         "forecast": {"schedule": "* * * * *"},
-        "publish": {"listen": listen},
+        # The first cycle of a target is a release: the page lists a report as soon as there is a forecast.
+        "publish": {"listen": listen, "reports": str(folder / "reports")},
+        "report": {"period": "1d"},
         "store": {"url": store_url(folder)},
         "logging": {"format": "json"},
     }

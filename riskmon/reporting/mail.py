@@ -32,7 +32,11 @@ def compose(config: SmtpConfig, rendered: RenderedReport, now: datetime) -> Emai
     for kind, content in rendered.files.items():
         main, sub = MEDIA_TYPES[kind]
         message.add_attachment(
-            content.encode(), maintype=main, subtype=sub, filename=f"{rendered.name}.{kind}"
+            content.encode(),
+            maintype=main,
+            subtype=sub,
+            filename=f"{rendered.name}.{kind}",
+            params={"charset": "utf-8"} if main == "text" else None,
         )
     return message
 

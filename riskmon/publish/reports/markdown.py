@@ -174,7 +174,9 @@ def _strata(harm: HarmReport) -> str:
     parts = [table(names, rows, figures=6)]
     if harm.heat.rows:
         days = tuple(day.isoformat() for day in harm.heat.days)
-        heat: list[tuple[str | Stratum, ...]] = [(row.stratum, *(number(value) for value in row.values)) for row in harm.heat.rows]
+        heat: list[tuple[str | Stratum, ...]] = [
+            (row.stratum, *(number(value) for value in row.values)) for row in harm.heat.rows
+        ]
         parts += [
             "Mean probability of harm by UTC day, as judged:",
             table(("Stratum", *days), heat, figures=len(days)),
