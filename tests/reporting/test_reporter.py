@@ -42,7 +42,7 @@ class Started:
 def documents(folder):
     return [
         json.loads(file.read_text())
-        for file in sorted(folder.glob("*.json"))
+        for file in sorted(folder.glob("report-*.json"))
         if not file.name.startswith(".")
     ]
 
