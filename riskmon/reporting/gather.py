@@ -77,7 +77,7 @@ def gather(
     tally, cycles = store.sample_tally(since), tuple(store.cycles(since))
     traffic = TrafficReport(
         requests=_requests(windows, since, now),
-        previous_requests=_previous_requests(windows, since, length),
+        previous_requests=_previous_requests(windows, since, length, scope.window),
         first_window=min((window.start for window in windows), default=None),
         tally=tally,
         counters=snapshot.counters,
@@ -127,10 +127,12 @@ def _requests(windows: Sequence[VolumeWindow], since: datetime, until: datetime)
     return sum(window.requests for window in windows if since <= window.start < until)
 
 
-def _previous_requests(windows: Sequence[VolumeWindow], since: datetime, length: timedelta) -> int | None:
-    """Requests of the period before; None where the counts do not reach back to its first day."""
+def _previous_requests(
+    windows: Sequence[VolumeWindow], since: datetime, length: timedelta, window: timedelta
+) -> int | None:
+    """Requests of the period before; None where the counts do not reach back to its first window."""
     first = min((window.start for window in windows), default=None)
-    if first is None or first > since - length + timedelta(days=1):
+    if first is None or first >= since - length + window:
         return None
     return _requests(windows, since - length, since)
 

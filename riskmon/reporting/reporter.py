@@ -22,7 +22,6 @@ from riskmon.records.report import ReportCause, Versions
 from riskmon.reporting.deliver import deliver
 from riskmon.reporting.folder import LastReport, recall, remember
 from riskmon.reporting.gather import gather
-from riskmon.reporting.harms import Measured
 from riskmon.reporting.rendered import render
 from riskmon.reporting.versions import read_versions
 from riskmon.scheduler import overdue
@@ -125,7 +124,6 @@ class Reporter:
             self._config,
             now,
             cause=ReportCause.RELEASE if released else ReportCause.SCHEDULE,
-            measured=self._measured(),
             versions=self._known_versions,
         )
         rendered = render(report, self._config, self._config.report.formats)
@@ -140,10 +138,6 @@ class Reporter:
             self._note(LastReport(now, self._versions.fingerprint if released else before))
         elif not outcome.abandoned:
             raise DeliveryFailed(f"report {rendered.name} reached no place")
-
-    def _measured(self) -> Measured:
-        """What back-test, change and sensitivity have found: nothing yet."""
-        return Measured()
 
     def _released(self, cycle: CycleSummary | None, forecast_at: datetime | None) -> bool:
         """Whether the running target was never reported on, and its first cycle has been forecast from."""

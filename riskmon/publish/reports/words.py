@@ -30,7 +30,7 @@ TRUST = {
 CAUSES = {
     ReportCause.REQUEST: "on request",
     ReportCause.SCHEDULE: "on schedule",
-    ReportCause.RELEASE: "after a release: the target changed since the report before",
+    ReportCause.RELEASE: "after a release, as the first report on this target",
 }
 HORIZONS = {Horizon.TODAY: "today", Horizon.DAY: "next 24 h", Horizon.WEEK: "next 7 days"}
 PARTS = {
