@@ -145,6 +145,38 @@ def sensitivity(
     )
 
 
+@app.command()
+def report(
+    config: ConfigOption = DEFAULT_CONFIG,
+    since: Annotated[
+        str | None, typer.Option(help="How far to look back, such as 7d; report.period when not given.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to, instead of the configured one.")
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="Of html, md and json, with commas between them.")
+    ] = None,
+    send: Annotated[bool, typer.Option("--send", help="Also post and mail it, as configured.")] = False,
+) -> None:
+    """Write a deployment report: forecast against budget, why it changed, and whether it can be trusted."""
+    settings = _load(config)
+    settings.require_traffic("report")
+    from riskmon.reporting.command import parse_formats, parse_period, write_report
+
+    code = write_report(
+        settings,
+        period=None if since is None else parse_period(since),
+        out=out,
+        formats=None if formats is None else parse_formats(formats),
+        send=send,
+        now=datetime.now(UTC),
+        say=typer.echo,
+        warn=lambda fault: typer.echo(f"riskmon: {fault}", err=True),
+    )
+    raise typer.Exit(code)
+
+
 calibrate = typer.Typer(
     name="calibrate",
     no_args_is_help=True,

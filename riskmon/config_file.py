@@ -180,6 +180,7 @@ def _anchor(config: Config, base: Path) -> Config:
         "judge": None if config.judge is None else judge_at(config.judge),
         "sensitivity": sensitivity_at(config.sensitivity),
         "publish": config.publish.anchored(base),
+        "report": config.report.anchored(base),
         "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }
     if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):

@@ -37,10 +37,13 @@ from riskmon.config import (
     OpenAIJudge,
     PrefixExpert,
     RegexJudge,
+    ReportConfig,
     RubricJudge,
+    SmtpConfig,
     SteeringExpert,
     SystemPromptExpert,
     TemperatureExpert,
+    WebhookConfig,
 )
 from riskmon.config.sensitivity import EndpointParaphraser, LocalParaphraser
 
@@ -76,12 +79,18 @@ _EXAMPLES: dict[tuple[Section, str], object] = {
     (EndpointParaphraser, "model"): "gpt-oss-20b",
     (KafkaConfig, "bootstrap_servers"): ["127.0.0.1:9092"],
     (KafkaConfig, "topic"): "prompts",
+    (WebhookConfig, "url"): "https://hooks.example.org/riskmon",
+    (SmtpConfig, "host"): "smtp.example.org",
+    (SmtpConfig, "sender"): "riskmon@example.org",
+    (SmtpConfig, "recipients"): ["safety@example.org"],
 }
 
 # Where a key takes one of several sections, the file shows one and holds the others as comments.
 _SHOWN: set[Section] = {SystemPromptExpert, RegexJudge}
 # `judge` is short for `harms`, which the file gives.
 _LEFT_AT_DEFAULT = {(Config, "judge")}
+# Left at null, with the section as a comment: a copy of the file must not send anything anywhere.
+_COMMENTED = {(ReportConfig, "webhook"), (ReportConfig, "smtp")}
 
 _UNITS = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
 _ALIASES = {Cron: "crontab", FieldPath: "JMESPath", Name: "name", Listen: "host:port"}
@@ -252,7 +261,8 @@ def _entry(owner: Section, name: str, field: FieldInfo, indent: int) -> list[str
         return [_comment(f"{pad}{name}: {_flow(_value(owner, name, field))}", field.description)]
     key = _comment(f"{pad}{name}:", field.description)
     # A choice that is left at null shows nothing but comments.
-    open_choice = len(models) > 1 and field.default is None and not _SHOWN & set(models)
+    choice = len(models) > 1 or (owner, name) in _COMMENTED
+    open_choice = choice and field.default is None and not _SHOWN & set(models)
     lines = [_comment(f"{pad}{name}: null", field.description)] if open_choice else []
     for model in sorted(models, key=lambda model: model not in _SHOWN):
         if _is_list(field):
@@ -260,7 +270,7 @@ def _entry(owner: Section, name: str, field: FieldInfo, indent: int) -> list[str
             block[0] = f"{pad}  - {block[0].lstrip()}"
         else:
             block = [key, *_block(model, indent + 2)]
-        if len(models) > 1 and model not in _SHOWN:
+        if choice and model not in _SHOWN:
             block = [f"#{line}" for line in block]
         lines += block
     return [key, *lines] if _is_list(field) else lines

@@ -22,6 +22,8 @@ from riskmon.cycles import estimate_cycle
 from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError, WorkerLost
 from riskmon.publish import Facts, Server, build_app
 from riskmon.records import CycleSummary, Forecast, Snapshot, TrafficStatus
+from riskmon.reporting.deliver import CHANNELS
+from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler, overdue
 from riskmon.sensitivity.job import sensitivity_job
 from riskmon.store import Store, open_store
@@ -43,7 +45,10 @@ _INTAKE_JOIN_S = 4.0
 _RETRY_TRAFFIC_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 _RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
-_JOBS = ("intake", "load", "estimate", "forecast", "sensitivity", "purge", "catch-up")
+_JOBS = (
+    *("intake", "load", "estimate", "forecast", "sensitivity", "purge", "catch-up", "report"),
+    *CHANNELS,
+)
 
 
 def utc_now() -> datetime:
@@ -72,6 +77,7 @@ class Daemon:
         self._started_at = utc_now()
         self._last_attempt = float("-inf")
         self._sensitivity_caught_up = False
+        self._reporter = Reporter(self._store, config, self._count_failure, self._stopped, self._started_at)
         self._intake = threading.Thread(target=self._keep_following, name="riskmon-intake", daemon=True)
 
     # ---- running
@@ -148,6 +154,12 @@ class Daemon:
             "purge", _PURGE_EVERY, "desk", lambda: jobs.purge(self._store, self._config, utc_now())
         )
         self._scheduler.every("catch-up", _CATCH_UP_EVERY, "desk", self._catch_up)
+        if self._reporter.wanted:
+            self._reporter.start()
+            if self._config.report.schedule is None:
+                self._scheduler.waiting("report", "desk", self._report)
+            else:
+                self._scheduler.at("report", self._config.report.schedule, "desk", self._report)
 
     def _load(self) -> None:
         try:
@@ -210,10 +222,15 @@ class Daemon:
     def _forecast(self) -> None:
         jobs.forecast(self._store, self._config, "run", utc_now())
 
+    def _report(self) -> None:
+        self._reporter.write(utc_now())
+
     def _catch_up(self) -> None:
-        """Bring a cycle forward that came due while nothing ran, or that has never succeeded."""
+        """Bring a cycle forward that came due while nothing ran, or that has never succeeded; and reports likewise."""
         now = utc_now()
         last = self._store.last_complete_cycle()
+        if self._reporter.wanted and self._reporter.due(now, last, self._store.last_forecast_at()):
+            self._scheduler.hasten("report")
         if (
             self._model_loaded.is_set()
             and time.monotonic() - self._last_attempt > _RETRY_CYCLE_AFTER_S

@@ -8,6 +8,7 @@
     │   └── ExpertUnusable      an expert with another vocabulary, or equal to the target
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     ├── StoreUnavailable        the database cannot be reached
+    ├── DeliveryFailed          a report could not be written, posted or mailed
     ├── PromptFailed            one prompt has no estimate; the cycle goes on
     │   ├── PromptTooLong       context and answer do not fit the model
     │   ├── PromptUnsupported   the prompt's shape has no rendering (messages without a template)
@@ -66,6 +67,10 @@ class WorkerLost(RiskmonError):
 
 class RewordingEnded(RiskmonError):
     """The process that rewords prompts was stopped, overran its deadline, or died."""
+
+
+class DeliveryFailed(RiskmonError):
+    """A report did not reach one of the places it goes to."""
 
 
 class PromptFailed(RiskmonError):

@@ -68,6 +68,10 @@ class Scheduler:
             name, lane, job, trigger=IntervalTrigger(days=36_500), next_run_time=datetime.now(UTC) + delay
         )
 
+    def waiting(self, name: str, lane: Lane, job: Callable[[], object]) -> None:
+        """Keep a job ready that runs only when it is hastened."""
+        self._add(name, lane, job, trigger=IntervalTrigger(days=36_500))
+
     def hasten(self, name: str) -> None:
         """Bring a job's next run forward to now; its schedule stays."""
         self._clock.modify_job(name, next_run_time=datetime.now(UTC))

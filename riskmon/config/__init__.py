@@ -30,6 +30,7 @@ from riskmon.config.judges import (
 )
 from riskmon.config.model import ModelConfig, SamplerConfig
 from riskmon.config.publish import AuthConfig, PublishConfig, TlsConfig
+from riskmon.config.report import ReportConfig, SmtpConfig, WebhookConfig
 from riskmon.config.root import Config
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import FieldsConfig, KafkaConfig, KafkaSecurity, TrafficConfig, stratum_label
@@ -63,10 +64,12 @@ __all__ = [
     "PrefixExpert",
     "PublishConfig",
     "RegexJudge",
+    "ReportConfig",
     "RubricJudge",
     "SamplerConfig",
     "Section",
     "SimpleJudge",
+    "SmtpConfig",
     "SteeringExpert",
     "StoreConfig",
     "SystemPromptExpert",
@@ -74,5 +77,6 @@ __all__ = [
     "TlsConfig",
     "ToxicityJudge",
     "TrafficConfig",
+    "WebhookConfig",
     "stratum_label",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -16,6 +17,7 @@ from riskmon.config.judges import JudgeConfig
 from riskmon.config.model import ModelConfig
 from riskmon.config.publish import PublishConfig
 from riskmon.config.release import ReleaseConfig
+from riskmon.config.report import ReportConfig
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig
@@ -52,6 +54,9 @@ class Config(BaseSettings):
     publish: PublishConfig = Field(
         PublishConfig(), description="where metrics, page and API are served, and to whom"
     )
+    report: ReportConfig = Field(
+        ReportConfig(), description="deployment reports: what they hold, when, and where to"
+    )
     store: StoreConfig = Field(StoreConfig(), description="the database")
     logging: LoggingConfig = Field(LoggingConfig(), description="what is written to standard error")
 
@@ -87,6 +92,11 @@ class Config(BaseSettings):
     def all_harms(self) -> tuple[HarmConfig, ...]:
         """The harms, with `judge` spelled out."""
         return self.harms or (HarmConfig(name="harmful", judge=typing.cast(Any, self.judge)),)
+
+    @property
+    def report_folder(self) -> Path | None:
+        """Where reports are written; None where no folder is named."""
+        return self.publish.reports if self.report.folder is None else self.report.folder
 
     def require_traffic(self, command: str) -> TrafficConfig:
         """The traffic section, or a `ConfigError` that says which command needs it."""

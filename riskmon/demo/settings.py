@@ -105,7 +105,9 @@ def write_settings(
         "forecast": {"schedule": "* * * * *"},
         # Ten minutes of it would hold up the demo's cycles.
         "sensitivity": {"schedule": None},
-        "publish": {"listen": listen},
+        # The first cycle of a target is a release: the page lists a report as soon as there is a forecast.
+        "publish": {"listen": listen, "reports": str(folder / "reports")},
+        "report": {"period": "1d"},
         "store": {"url": store_url(folder)},
         "logging": {"format": "json"},
     }

@@ -1,9 +1,9 @@
-"""A fingerprint of the voices: what a stored log-prob was computed under.
+"""Fingerprints: of all voices, what a stored log-prob was computed under; and of the target or one expert alone.
 
-It changes with anything that changes a log-prob: the target and its revision, the sampler, every expert's settings, and
-the bytes of all that is loaded from folders and files here: weights, adapters with their scale, directions, tokenizer
-and chat template. A new version written over an old one is thereby another. Hits stored under another fingerprint are
-scored anew.
+The one of the voices changes with anything that changes a log-prob: the target and its revision, the sampler, every
+expert's settings, and the bytes of all that is loaded from folders and files here: weights, adapters with their scale,
+directions, tokenizer and chat template. A new version written over an old one is thereby another. Hits stored under
+another fingerprint are scored anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from riskmon.config import Config
+from riskmon.config import Config, ExpertConfig, ModelConfig
 
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
@@ -27,6 +27,32 @@ def voices_fingerprint(config: Config) -> str:
         path = getattr(expert, "path", None)
         if path is not None:
             _add_files(digest, path)
+    return digest.hexdigest()[:16]
+
+
+def target_fingerprint(model: ModelConfig) -> str:
+    """Sixteen hexadecimal digits over the target alone: they change when another model is released.
+
+    A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
+    """
+    digest = hashlib.sha256()
+    elsewhere = {"target", "revision", "device", "batch_rows", "max_new_tokens"}
+    digest.update(model.model_dump_json(exclude=elsewhere).encode())
+    if _loaded_files(Path(model.target)):
+        _add_files(digest, model.target)
+    else:
+        digest.update(f"{model.target}@{model.revision}".encode())
+    return digest.hexdigest()[:16]
+
+
+def expert_fingerprint(expert: ExpertConfig) -> str:
+    """Sixteen hexadecimal digits over the settings of one expert and the files it is loaded from."""
+    digest = hashlib.sha256()
+    path = getattr(expert, "path", None)
+    files = path is not None and bool(_loaded_files(Path(path)))
+    digest.update(expert.model_dump_json(exclude={"path"} if files else None).encode())
+    if path is not None:
+        _add_files(digest, path)
     return digest.hexdigest()[:16]
 
 

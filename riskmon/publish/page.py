@@ -30,7 +30,7 @@ SHOWN_STRATA = 50
 SHOWN_REPORTS = 7
 
 _FOLDER = Path(__file__).parent
-STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
+STYLE = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("palette.css", "page.css"))
 STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """Names the page's only style sheet in the content security policy."""
 

@@ -48,7 +48,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A drawn trend; coordinates are those of a picture of `WIDTH` by `HEIGHT`.
+    """A drawn trend; coordinates are those of the picture, `WIDTH` by `HEIGHT` unless another size was asked for.
 
     Attributes:
         since, until: times of the first and the last forecast.
@@ -69,12 +69,15 @@ class Trend:
     top: float
 
 
-def draw(history: Sequence[Forecast], budget: float | None) -> Trend | None:
+def draw(
+    history: Sequence[Forecast], budget: float | None, width: float = WIDTH, height: float = HEIGHT
+) -> Trend | None:
     """The trend of one harm's totals; None before there are three forecasts to connect.
 
     Args:
         history: totals of one harm in any order; those with a number that is not finite are left out.
         budget: harmful outputs a day; None without one.
+        width, height: of the picture.
     """
     sound = [f for f in history if all(map(math.isfinite, (f.lower, f.expected, f.upper)))]
     shown = _thinned(sorted(sound, key=lambda forecast: forecast.made_at))
@@ -84,10 +87,10 @@ def draw(history: Sequence[Forecast], budget: float | None) -> Trend | None:
     top = _top(shown, budget)
 
     def x(moment: datetime) -> float:
-        return round(WIDTH * ((moment - first) / (last - first)), 1)
+        return round(width * ((moment - first) / (last - first)), 1)
 
     def y(value: float) -> float:
-        return round(HEIGHT * (1 - min(max(value / top, 0.0), 1.0)), 1)
+        return round(height * (1 - min(max(value / top, 0.0), 1.0)), 1)
 
     def stretch(part: Sequence[Forecast]) -> Stretch:
         line = [(x(f.made_at), y(f.expected)) for f in part]

@@ -1,4 +1,4 @@
-"""Estimate cycles: begun, finished, and the two that publish shows."""
+"""Estimate cycles: begun, finished, the two that publish shows, and those of a period."""
 
 from __future__ import annotations
 
@@ -57,8 +57,24 @@ def last_id(connection: Connection, *, complete_only: bool) -> int | None:
 def last(connection: Connection, *, complete_only: bool) -> CycleSummary | None:
     """Summary of the cycle that finished last, or of the last complete one."""
     cycle_id = last_id(connection, complete_only=complete_only)
-    if cycle_id is None:
-        return None
+    return None if cycle_id is None else _summary(connection, cycle_id)
+
+
+def finished(connection: Connection, since: datetime) -> list[CycleSummary]:
+    """Cycles that finished at `since` or later, the oldest first."""
+    ids = connection.scalars(
+        select(cycles.c.id).where(cycles.c.finished_at >= since).order_by(cycles.c.finished_at, cycles.c.id)
+    )
+    return [_summary(connection, cycle_id) for cycle_id in ids.all()]
+
+
+def unfinished(connection: Connection, since: datetime) -> list[datetime]:
+    """Starts of the cycles that began at `since` or later and never finished, the oldest first."""
+    query = select(cycles.c.started_at).where(cycles.c.started_at >= since, cycles.c.finished_at.is_(None))
+    return list(connection.scalars(query.order_by(cycles.c.started_at)))
+
+
+def _summary(connection: Connection, cycle_id: int) -> CycleSummary:
     row = connection.execute(select(cycles).where(cycles.c.id == cycle_id)).one()
     health = connection.execute(
         select(cycle_health).where(cycle_health.c.cycle_id == cycle_id).order_by(cycle_health.c.place)

@@ -32,6 +32,7 @@ from riskmon.records import (
 )
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.report import SampleTally
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.store import (
     changes,
@@ -50,6 +51,7 @@ from riskmon.store import (
     snapshot,
     status,
     strata,
+    tally,
     volume,
     weighted,
 )
@@ -239,6 +241,21 @@ class Store:
         with self._database.read() as connection:
             return cycles.last(connection, complete_only=True)
 
+    def cycles(self, since: datetime) -> list[CycleSummary]:
+        """Cycles that finished at `since` or later, the oldest first."""
+        with self._database.read() as connection:
+            return cycles.finished(connection, since)
+
+    def unfinished_cycles(self, since: datetime) -> list[datetime]:
+        """Starts of cycles that began at `since` or later and have not finished: lost ones, and one under way."""
+        with self._database.read() as connection:
+            return cycles.unfinished(connection, since)
+
+    def sample_tally(self, since: datetime) -> SampleTally:
+        """How many prompts of windows that start at `since` or later are sampled, estimated, failed, waiting."""
+        with self._database.read() as connection:
+            return tally.read(connection, since)
+
     # ---- forecast
 
     def weighted_estimates(self, since: datetime) -> list[WeightedEstimate]:
@@ -278,10 +295,20 @@ class Store:
         with self._database.read() as connection:
             return forecasts.latest(connection)
 
+    def last_forecast_at(self) -> datetime | None:
+        """When the newest forecast was made."""
+        with self._database.read() as connection:
+            return forecasts.last_made_at(connection)
+
     def forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
         """Forecasts made in [since, until), the oldest first; beyond the retention only the totals."""
         with self._database.read() as connection:
             return forecasts.between(connection, since, until)
+
+    def hourly_totals(self, since: datetime) -> list[Forecast]:
+        """Totals of 24 hours made at `since` or later, the last of every hour, the oldest first."""
+        with self._database.read() as connection:
+            return forecasts.hourly_totals(connection, since)
 
     def forecasts_nearest(self, moment: datetime, within: timedelta) -> list[Forecast]:
         """All forecasts of the moment nearest to this one, and no further away than `within`; empty without any."""

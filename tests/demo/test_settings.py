@@ -28,6 +28,8 @@ def test_the_file_is_a_valid_configuration(tmp_path: Path, scale: Scale) -> None
     assert config.traffic.strata == ("attributes.route",)
     assert [expert.kind for expert in config.experts] == ["system_prompt"]
     assert config.all_harms[0].budget_daily is not None
+    assert config.report_folder == tmp_path / "reports"
+    assert config.report.on_release
     assert config.store.url == f"sqlite:///{tmp_path}/riskmon.db"
 
 

@@ -1,18 +1,13 @@
 """The page in a real browser, with a past, with reports, behind a login: no complaint, and no request leaves it."""
 
-import json
-import subprocess
-import tempfile
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
-from support.browser import _QUIET, load
+from support.browser import asked_for, load
 from support.snapshots import FACTS, FORECASTS, FULL
 
 from riskmon.config.publish import AuthConfig, PublishConfig
@@ -46,35 +41,6 @@ def app(tmp_path):
 
 def inside(server: Server, path: str) -> str:
     return server.url.replace("://", "://ops:s3cret@") + path
-
-
-def asked_for(url: str) -> list[str]:
-    """Addresses that the page itself asks for while it loads, as the browser's network log tells.
-
-    The browser has errands of its own (updates, time); the log names as their initiator no origin.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "net.json"
-        subprocess.run(
-            [
-                "chromium",
-                *_QUIET,
-                f"--user-data-dir={folder}/profile",
-                f"--log-net-log={log}",
-                "--dump-dom",
-                url,
-            ],
-            capture_output=True,
-            timeout=60,
-            check=True,
-        )
-        entries = json.loads(log.read_text())
-    started = entries["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
-    seen = [event.get("params", {}) for event in entries["events"] if event["type"] == started]
-    requests = [params for params in seen if "url" in params]
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    assert any(host in request["url"] for request in requests), "the page was not loaded"
-    return [request["url"] for request in requests if host in request.get("initiator", "")]
 
 
 def test_it_loads_behind_a_login_without_a_complaint(app):

@@ -6,10 +6,23 @@ from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
-from support.store_records import CHAT, CODE, HOUR, NOON, batch, counted, forecast, sampled, summary
+from support.store_records import (
+    CHAT,
+    CODE,
+    HOUR,
+    NOON,
+    batch,
+    counted,
+    failure,
+    forecast,
+    sampled,
+    success,
+    summary,
+)
 
 from riskmon.errors import StoreUnavailable
 from riskmon.records import Horizon, Snapshot, TrafficStatus
+from riskmon.records.report import SampleTally
 from riskmon.store import Store
 
 
@@ -114,3 +127,39 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
         traffic=TrafficStatus(True, 3, NOON),
         history=(forecast(NOON, None, 2.0),),
     )
+
+
+def test_cycles_of_a_period_finished_and_lost(store: Store) -> None:
+    early, whole, partial = summary(NOON - HOUR), summary(NOON), summary(NOON + HOUR, complete=False)
+    for found in (partial, early, whole):
+        store.finish_cycle(store.begin_cycle(found.started_at), found)
+    store.begin_cycle(NOON - 2 * HOUR)
+    store.begin_cycle(NOON + 2 * HOUR)
+    assert store.cycles(NOON) == [whole, partial]
+    assert store.unfinished_cycles(NOON) == [NOON + 2 * HOUR]
+    assert store.unfinished_cycles(NOON - 3 * HOUR) == [NOON - 2 * HOUR, NOON + 2 * HOUR]
+
+
+def test_hourly_totals_reach_back_as_far_as_asked(store: Store) -> None:
+    assert store.last_forecast_at() is None
+    for hours in range(5):
+        at = NOON + hours * HOUR
+        store.write_forecasts(
+            [forecast(at, CHAT, 1.0), forecast(at, None, 2.0), forecast(at, None, 9.0, Horizon.WEEK)]
+        )
+    assert store.hourly_totals(NOON + 2 * HOUR) == [forecast(NOON + h * HOUR, None, 2.0) for h in (2, 3, 4)]
+    assert store.last_forecast_at() == NOON + 4 * HOUR
+
+
+def test_the_tally_tells_what_became_of_the_sample(store: Store) -> None:
+    items = [sampled(offset, offset / 10) for offset in range(1, 7)]
+    old = sampled(9, 0.5, window=NOON - HOUR)
+    store.write_intake(batch([*items, old]), keep=9, now=NOON)
+    cycle = store.begin_cycle(NOON)
+    for item in (items[0], items[1], old):
+        store.write_result(cycle, success(item.prompt), NOON)
+    store.write_result(cycle, failure(items[2].prompt), NOON)
+    store.write_result(cycle, failure(items[3].prompt, "not_finite"), NOON)
+    assert store.sample_tally(NOON) == SampleTally(NOON, 6, 2, {"not_finite": 1, "too_long": 1}, 2)
+    assert store.sample_tally(NOON - HOUR).estimated == 3
+    assert store.sample_tally(NOON + HOUR) == SampleTally(NOON + HOUR, 0, 0, {}, 0)

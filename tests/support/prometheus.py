@@ -42,25 +42,27 @@ class PrometheusServer:
         raise AssertionError(f"no result of {expression!r}; targets: {targets}")
 
 
-StartPrometheus = Callable[[str], PrometheusServer]
+StartPrometheus = Callable[..., PrometheusServer]
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
-    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`."""
+    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules where given."""
     binary = _installed("prometheus")
     with ExitStack() as stack:
 
-        def start(address: str) -> PrometheusServer:
+        def start(address: str, rules: str = "groups: []\n") -> PrometheusServer:
             folder = tmp_path / f"prometheus-{address.rpartition(':')[2]}"
             folder.mkdir()
             config = folder / "prometheus.yml"
             config.write_text(
-                "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+                "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+                "rule_files: [rules.yml]\n"
                 "scrape_configs:\n"
                 "  - job_name: riskmon\n"
                 f"    static_configs: [{{targets: ['{address}']}}]\n"
             )
+            (folder / "rules.yml").write_text(rules)
             port = _free_port()
             process = subprocess.Popen(
                 [
