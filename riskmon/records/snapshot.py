@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from riskmon.records.backtest import Backtest
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
@@ -35,7 +36,8 @@ class Snapshot:
 
     `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage` holds
     one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the totals
-    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them.
+    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `backtests` holds the totals of
+    the newest back-test, one per harm, and `backtest_at` when it was made.
     """
 
     taken_at: datetime
@@ -48,3 +50,5 @@ class Snapshot:
     coverage: tuple[CoverageCount, ...] = ()
     history: tuple[Forecast, ...] = ()
     outlook: tuple[Forecast, ...] = ()
+    backtests: tuple[Backtest, ...] = ()
+    backtest_at: datetime | None = None

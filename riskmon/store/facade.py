@@ -9,17 +9,19 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from riskmon.records import (
+    Backtest,
     Counters,
     CycleSummary,
     Forecast,
     Hit,
     IntakeBatch,
+    JudgedWindow,
     Plan,
     PromptResult,
     SampledPrompt,
@@ -31,12 +33,14 @@ from riskmon.records import (
 )
 from riskmon.records.coverage import CoverageCount
 from riskmon.store import (
+    backtests,
     counts,
     coverage,
     cycles,
     forecasts,
     hits,
     intake,
+    judged,
     offsets,
     pending,
     plans,
@@ -261,9 +265,34 @@ class Store:
             return forecasts.latest(connection)
 
     def forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
-        """Forecasts made in [since, until), the oldest first; beyond the retention only the totals."""
+        """Forecasts made in [since, until), the oldest first; beyond the retention only totals and a day's first."""
         with self._database.read() as connection:
             return forecasts.between(connection, since, until)
+
+    # ---- back-test
+
+    def daily_forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
+        """Per harm the first forecast of 24 hours of every UTC day in [since, until), totals and strata."""
+        with self._database.read() as connection:
+            return forecasts.daily(connection, since, until)
+
+    def judged_windows(self, since: datetime, harms: Iterable[str] = ()) -> list[JudgedWindow]:
+        """Judged production responses of windows that start at `since` or later, with all requests of each.
+
+        One per window, stratum and harm, those without judged responses too: of `harms`, and of any with a verdict.
+        """
+        with self._database.read() as connection:
+            return judged.read(connection, since, harms)
+
+    def write_backtests(self, made: Sequence[Backtest], now: datetime) -> None:
+        """Stores a back-test in place of the one before."""
+        with self._database.write() as connection:
+            backtests.write(connection, made, now)
+
+    def backtests(self) -> list[Backtest]:
+        """The newest back-test, as written."""
+        with self._database.read() as connection:
+            return backtests.read(connection, totals_only=False)
 
     # ---- upkeep and publish
 
@@ -285,7 +314,8 @@ class Store:
     def purge(self, before: datetime, counts_before: datetime | None = None) -> int:
         """Forgets prompts, estimates, hits, forecasts of strata, plans and cycles older than a moment.
 
-        Counts of requests and forecasts of totals go by `counts_before` where it is given, no later than `before`.
+        Counts of requests and of judged responses, forecasts of totals and the first of a day go by `counts_before`
+        where it is given, no later than `before`.
         Counters, offsets, strata, the newest forecast, plans and cycles stay. On SQLite the text is overwritten in the
         file and its log; on PostgreSQL vacuum reclaims it.
 

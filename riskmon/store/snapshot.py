@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from riskmon.records import Horizon, Snapshot
-from riskmon.store import counts, coverage, cycles, forecasts, status
+from riskmon.store import backtests, counts, coverage, cycles, forecasts, status
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _TREND = timedelta(days=7)
@@ -28,4 +28,6 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         traffic=status.read(connection),
         coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
         history=tuple(forecasts.hourly_totals(connection, forecast_at - _TREND)) if forecast_at else (),
+        backtests=tuple(backtests.read(connection, totals_only=True)),
+        backtest_at=backtests.made_at(connection),
     )
