@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from riskmon.publish import figures, trend
+from riskmon.publish import figures, hindsight, trend
 from riskmon.publish.api import ENDPOINTS, OPENAPI_PATH
 from riskmon.publish.attention import HEAVY_KHAT, concerns
 from riskmon.publish.facts import Facts, HarmFacts
@@ -63,6 +63,7 @@ class HarmView:
         scale: right end of that scale, in outputs.
         verdict: None without a budget.
         trend: the total over the past days; None before there is one.
+        hindsight: how past forecasts came out; empty before the first back-test.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -73,6 +74,7 @@ class HarmView:
     scale: float
     verdict: Verdict | None
     trend: Trend | None
+    hindsight: str
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -150,6 +152,7 @@ def _harm(harm: HarmFacts, forecasts: Iterable[Forecast], snapshot: Snapshot) ->
         scale=scale,
         verdict=_verdict(total, harm.budget_daily) if total else None,
         trend=_trend(total, snapshot.history, harm.budget_daily) if total else None,
+        hindsight=next((hindsight.sentence(t) for t in snapshot.backtests if t.harm == harm.name), ""),
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )

@@ -7,14 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 from riskmon.publish import Facts, HarmFacts
 from riskmon.records import (
+    Backtest,
+    BacktestRow,
     Counters,
     CycleSummary,
+    Flag,
     Forecast,
     HarmHealth,
+    IntervalShare,
     Snapshot,
     Stratum,
     TrafficStatus,
 )
+from riskmon.records.backtest import Verdict
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
 
@@ -89,6 +94,8 @@ FORECASTS = (
     forecast("insult", stratum("summarise"), (5.61, 1, 12, 0.989, 254_800.5, 2.2e-5, 4.7e-5, 409, 45)),
 )
 
+NO_FLAGS = dict.fromkeys(Flag, 0)
+
 CYCLE = CycleSummary(
     started_at=datetime(2026, 3, 9, 12, 0, 1, tzinfo=UTC),
     finished_at=datetime(2026, 3, 9, 12, 26, 31, tzinfo=UTC),
@@ -100,11 +107,71 @@ CYCLE = CycleSummary(
     weight_mean=0.9871,
     path_discrepancy=0.0021,
     health=(
-        HarmHealth("misuse", 0.214, 0.58, 0.0122, 82_100, 21, 3.4e-4),
-        HarmHealth("insult", 0.437, 0.31, 0.0, 82_101, 0, 3.65e-5),
+        HarmHealth(
+            "misuse",
+            0.214,
+            0.58,
+            0.0122,
+            82_100,
+            21,
+            3.4e-4,
+            {**NO_FLAGS, Flag.COVERAGE_GAP: 20, Flag.NO_HITS: 1_251},
+        ),
+        HarmHealth("insult", 0.437, 0.31, 0.0, 82_101, 0, 3.65e-5, {**NO_FLAGS, Flag.TRUNCATED: 4}),
     ),
     complete=True,
 )
+
+
+def backtest(harm: str, verdicts: str, **changes: object) -> Backtest:
+    """A total's back-test; a day each of `verdicts`: w within, a above, b below, ? cannot tell, all but ? told."""
+    meaning = {"w": Verdict.WITHIN, "a": Verdict.ABOVE, "b": Verdict.BELOW, "?": Verdict.CANNOT_TELL}
+    rows = tuple(_backtest_row(harm, day, meaning[letter]) for day, letter in enumerate(verdicts))
+    held, told = verdicts.count("w"), len(verdicts) - verdicts.count("?")
+    fields: dict[str, object] = {
+        "harm": harm,
+        "stratum": None,
+        "rows": rows,
+        "told": told,
+        "above": verdicts.count("a"),
+        "below": verdicts.count("b"),
+        "median_error": None,
+        "observation_error": None,
+        "errors": 0,
+        "intervals": tuple(
+            IntervalShare(level, *counted, 0.25, 1.0)
+            for level, counted in ((0.5, (held // 2, told)), (0.9, (held, told)), (0.99, (told, told)))
+        ),
+        "directions": 0,
+        "directions_right": 0,
+    }
+    return Backtest(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def _backtest_row(harm: str, day: int, verdict: Verdict) -> BacktestRow:
+    told = verdict is not Verdict.CANNOT_TELL
+    return BacktestRow(
+        made_at=NOW - timedelta(days=30 - day),
+        harm=harm,
+        stratum=None,
+        expected=25.0,
+        lower=12.0,
+        upper=44.0,
+        requests=1_200_000,
+        judged=60_000.0,
+        harmful=1.0,
+        observed=20.0,
+        observed_low=0.5,
+        observed_high=111.0,
+        chance_lower=0.9,
+        chance_upper=0.7,
+        told=told,
+        verdict=verdict,
+        error=None,
+        error_at_least=1.0,
+        reason="" if told else "too few judged responses to tell",
+    )
+
 
 FULL = Snapshot(
     taken_at=NOW,
@@ -124,6 +191,19 @@ FULL = Snapshot(
     last_success=CYCLE,
     forecast_at=NOW - timedelta(minutes=2, seconds=13),
     traffic=TrafficStatus(up=True, lag_messages=1_207, at=NOW - timedelta(seconds=4)),
+    backtests=(
+        backtest(
+            "misuse",
+            24 * "w" + "aab" + "???",
+            median_error=1.25,
+            observation_error=1.125,
+            errors=30,
+            directions=8,
+            directions_right=7,
+        ),
+        backtest("insult", 11 * "?"),
+    ),
+    backtest_at=NOW - timedelta(minutes=41),
 )
 
 EMPTY = Snapshot(taken_at=NOW)
