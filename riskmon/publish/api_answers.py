@@ -198,6 +198,7 @@ def _backtest(test: Backtest, made_at: datetime) -> BacktestItem:
         forecasts=len(test.rows),
         scored=test.told,
         undecided=test.cannot_tell,
+        needed=test.needed,
         above=test.above,
         below=test.below,
         median_error=test.median_error,

@@ -185,6 +185,10 @@ class BacktestItem(Answer):
     undecided: int = Field(
         description="those with too few responses to tell, which did not contradict either"
     )
+    needed: int | None = Field(
+        description="about how many judged responses would have told of the newest forecast; "
+        "null where it could be told, or not even all responses would do"
+    )
     above: int = Field(
         description="those that were too low: responses showed more than the 90% interval allows"
     )

@@ -46,7 +46,11 @@ def sentence(test: Backtest) -> str:
             f"(sampling of responses alone: {figures.number(test.observation_error)}x)"
         )
     text = f"Forecasts of the last {_days(days)}: {', '.join(said)}"
-    return f"{text}; {_days(test.cannot_tell)} could not tell." if test.cannot_tell else f"{text}."
+    return (
+        f"{text}; {_days(test.cannot_tell)} could not tell{_wanting(test)}."
+        if test.cannot_tell
+        else f"{text}."
+    )
 
 
 def doubt(test: Backtest) -> str | None:
@@ -59,6 +63,14 @@ def doubt(test: Backtest) -> str | None:
                 f"the 90% interval of the forecast allows, so forecasts are {verdict}."
             )
     return None
+
+
+def _wanting(test: Backtest) -> str:
+    """How many judged responses a day it would take."""
+    if test.needed is None:
+        return ""
+    judged = figures.number(test.rows[-1].judged)
+    return f" (it takes about {figures.number(test.needed)} judged responses a day, the last had {judged})"
 
 
 def _days(count: int) -> str:

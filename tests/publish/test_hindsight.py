@@ -25,6 +25,9 @@ def test_one_sentence_says_how_the_forecasts_came_out():
     assert hindsight.sentence(backtest("misuse", "?")) == (
         "Forecasts of the last 1 day: too few judged responses to tell of any interval; 1 day could not tell."
     )
+    assert hindsight.sentence(backtest("misuse", "w?", needed=912_345)).endswith(
+        "1 day could not tell (it takes about 912,000 judged responses a day, the last had 60,000)."
+    )
     assert hindsight.sentence(backtest("misuse", "", note=NOTHING_ENDED)) == f"N{NOTHING_ENDED[1:]}."
     assert hindsight.sentence(backtest("misuse", "??", note=NOTHING_JUDGED)) == f"N{NOTHING_JUDGED[1:]}."
 
@@ -73,6 +76,7 @@ def test_health_holds_flags_and_back_test_of_every_harm():
         "forecasts": 30,
         "scored": 27,
         "undecided": 3,
+        "needed": None,
         "above": 2,
         "below": 1,
         "median_error": 1.25,

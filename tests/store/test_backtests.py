@@ -54,6 +54,7 @@ def backtest(stratum: Stratum | None, harm: str = "misuse") -> Backtest:
         intervals=(IntervalShare(0.5, 0, 1, 0.0, 0.975), IntervalShare(0.9, 0, 0, 0.0, 1.0)),
         directions=1,
         directions_right=0,
+        needed=912_345,
         note="one sentence",
     )
 
