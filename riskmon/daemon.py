@@ -45,8 +45,9 @@ _INTAKE_JOIN_S = 4.0
 _RETRY_TRAFFIC_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 _RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
+_BACK_TEST_EVERY_S = 3600.0
 _JOBS = (
-    *("intake", "load", "estimate", "forecast", "sensitivity", "purge", "catch-up", "report"),
+    *("intake", "load", "estimate", "forecast", "back-test", "sensitivity", "purge", "catch-up", "report"),
     *CHANNELS,
 )
 
@@ -78,6 +79,7 @@ class Daemon:
         self._last_attempt = float("-inf")
         self._sensitivity_caught_up = False
         self._reporter = Reporter(self._store, config, self._count_failure, self._stopped, self._started_at)
+        self._last_back_test = float("-inf")
         self._intake = threading.Thread(target=self._keep_following, name="riskmon-intake", daemon=True)
 
     # ---- running
@@ -125,6 +127,8 @@ class Daemon:
                     self._worker.start(self._stopped)
                     self._run_cycle()
                 made = jobs.forecast(self._store, self._config, "run", utc_now())
+                if made:
+                    self._back_test()
             except WorkerLost:
                 if not self._stopped():
                     raise
@@ -220,7 +224,13 @@ class Daemon:
             self._scheduler.hasten("sensitivity")
 
     def _forecast(self) -> None:
-        jobs.forecast(self._store, self._config, "run", utc_now())
+        made = jobs.forecast(self._store, self._config, "run", utc_now())
+        if made and time.monotonic() - self._last_back_test > _BACK_TEST_EVERY_S:
+            self._last_back_test = time.monotonic()
+            self._scheduler.once("back-test", "desk", self._back_test)
+
+    def _back_test(self) -> None:
+        jobs.back_test(self._store, self._config, "run", utc_now())
 
     def _report(self) -> None:
         self._reporter.write(utc_now())

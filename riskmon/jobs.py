@@ -1,4 +1,4 @@
-"""The flow on one page: traffic -> sample -> estimate -> forecast, each stage meeting the next in the store.
+"""The flow on one page: traffic -> sample -> estimate -> forecast -> back-test, each meeting the next in the store.
 
 Every job reads the store, calls its stage and writes the store. Nothing here knows of threads, schedules or HTTP.
 """
@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from riskmon.config import Config, TrafficConfig
+from riskmon.forecast import back_test as score_forecasts
 from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
-from riskmon.records import Forecast, Hit
+from riskmon.records import Backtest, Forecast, Hit, JudgeError
 from riskmon.records.change import Change, VersionChange
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 Stop = Callable[[], bool]
+
+BACKTEST_SPAN = timedelta(days=30)
+"""Forecasts made within it are held against what came."""
 
 _STATUS_EVERY_S = 2.0
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
@@ -89,11 +93,7 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
         coverage=store.coverage(now - config.store.retention),
-        judge_errors={
-            harm.name: load_judge_error(harm.calibration, None, harm.cut, harm.name)
-            for harm in config.all_harms
-            if harm.calibration is not None
-        },
+        judge_errors=_judge_errors(config),
         budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],
         now=now,
@@ -130,6 +130,47 @@ def version_change(store: Store, config: Config, made: Sequence[Forecast]) -> li
 def _chance(config: Config, made: Sequence[Forecast]) -> np.random.Generator:
     """A stream of its own, so that comparing a forecast leaves the forecast as it is."""
     return np.random.default_rng([config.estimate.seed, int(made[0].made_at.timestamp()), 1])
+
+
+def back_test(store: Store, config: Config, command: str, now: datetime) -> list[Backtest]:
+    """Hold past forecasts against judged production responses, and store the result in place of the last one.
+
+    Of every day the first forecast counts. Responses are judged with their prompts, so only spans that had ended when
+    the last complete cycle began are scored. A judge's measured errors stand behind forecasts made since then; earlier
+    ones spoke of what it flags, and are left out.
+
+    Returns:
+        Per harm that was forecast, the total, then its strata.
+    """
+    window = config.require_traffic(command).window
+    since = (now - BACKTEST_SPAN).replace(hour=0, minute=0, second=0, microsecond=0)
+    errors = _judge_errors(config)
+    harms = [harm.name for harm in config.all_harms]
+    forecasts = [
+        made
+        for made in store.daily_forecasts(since, now)
+        if made.harm in harms and (made.harm not in errors or made.made_at >= errors[made.harm].made_at)
+    ]
+    cycle = store.last_complete_cycle()
+    results = score_forecasts(
+        forecasts,
+        store.judged_windows(since - window, harms),
+        window=window,
+        until=cycle.started_at if cycle is not None else since,
+        rng=np.random.default_rng([config.estimate.seed, int(now.timestamp())]),
+        judge_errors=errors,
+    )
+    store.write_backtests(results, now)
+    return results
+
+
+def _judge_errors(config: Config) -> dict[str, JudgeError]:
+    """Measured errors of the judges, by harm; a harm without a calibration file is absent."""
+    return {
+        harm.name: load_judge_error(harm.calibration, None, harm.cut, harm.name)
+        for harm in config.all_harms
+        if harm.calibration is not None
+    }
 
 
 def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[Hit]:

@@ -48,4 +48,5 @@ def harm_health(harm: str, estimates: Sequence[Estimate]) -> HarmHealth:
         target_draws=target_draws,
         gap_hits=missed,
         uncovered_upper=upper_limit(missed, target_draws),
+        flagged={flag: sum(flag in estimate.flags for estimate in own) for flag in Flag},
     )

@@ -129,6 +129,7 @@ def _of_harm(
         by_moment[forecast.made_at].append(forecast)
     # The total first, also of a harm none of whose forecasts is ripe.
     rows: dict[Stratum | None, list[BacktestRow]] = {None: []}
+    needed: dict[Stratum | None, int | None] = {}
     for moment in separate_moments(by_moment, window / 2):
         made = by_moment[moment]
         strata = count_strata(item for item in windows if moment <= item.start + window / 2 < moment + SPAN)
@@ -141,8 +142,9 @@ def _of_harm(
             before = rows.setdefault(forecast.stratum, [])
             row = _score(forecast, count, error, rng)
             before.append(replace(row, direction=_direction(before, row, error)))
+            needed[forecast.stratum] = _needed(forecast, row, error, rng)
     named = sorted(stratum for stratum in rows if stratum is not None)
-    return [_summary(harm, stratum, rows[stratum]) for stratum in (None, *named)]
+    return [_summary(harm, stratum, rows[stratum], needed.get(stratum)) for stratum in (None, *named)]
 
 
 def _score(
@@ -205,6 +207,16 @@ def _reading(count: JudgedCount, error: JudgeError | None, rng: np.random.Genera
     return Reading(count.fraction, count.requests, youden(se, sp), 1 - sp)
 
 
+def _needed(
+    forecast: Forecast, row: BacktestRow, error: JudgeError | None, rng: np.random.Generator
+) -> int | None:
+    """Judged responses with which a row that could not tell would have told."""
+    if row.told or row.requests <= 0:
+        return None
+    every = _reading(JudgedCount(row.requests, 1.0, 0.0, 1.0), error, rng)
+    return Claim.of(forecast).judged_to_notice(NOTICED, every)
+
+
 def _factor(expected: float, observed: float) -> float:
     """Multiplicative error, at least 1; infinite where one of the two is 0 and the other is not."""
     if expected == observed:
@@ -233,7 +245,7 @@ def _direction(before: Sequence[BacktestRow], row: BacktestRow, error: JudgeErro
     return (row.expected > earlier.expected) if share < low else (row.expected < earlier.expected)
 
 
-def _summary(harm: str, stratum: Stratum | None, rows: Sequence[BacktestRow]) -> Backtest:
+def _summary(harm: str, stratum: Stratum | None, rows: Sequence[BacktestRow], needed: int | None) -> Backtest:
     told = [row for row in rows if row.told]
     errors, of_sampling = _errors(rows)
     turns = [row.direction for row in rows if row.direction is not None]
@@ -255,6 +267,7 @@ def _summary(harm: str, stratum: Stratum | None, rows: Sequence[BacktestRow]) ->
         intervals=tuple(_interval_share(level, told) for level in LEVELS),
         directions=len(turns),
         directions_right=sum(turns),
+        needed=needed,
         note=note,
     )
 

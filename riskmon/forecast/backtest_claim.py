@@ -25,7 +25,8 @@ them, which widens both sides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betainc, betaincinv, gammainc, gammaincc, gammaincinv
@@ -104,6 +105,27 @@ class Claim:
         # The median of a Poisson lies about a third above its mean.
         typical = np.floor(float(np.mean(reading.flagged(factor * max(self.upper, 1.0)))) + 0.31)
         return self.chance_of_more(float(typical), reading) < TAIL
+
+    def judged_to_notice(self, factor: float, reading: Reading) -> int | None:
+        """The least number of responses from which on `would_notice` holds, to two percent; None where not even all do.
+
+        Counts of flagged responses are whole, so the odds rise in teeth: a smaller number may do by luck.
+        """
+
+        def noticed(fraction: float) -> bool:
+            return self.would_notice(factor, replace(reading, fraction=fraction))
+
+        if not noticed(1.0):
+            return None
+        least = 1.0
+        while noticed(least / 2) and least * reading.requests > 1:
+            least /= 2
+        # The last tooth lies within a factor of three above the first number that does.
+        for fraction in np.geomspace(min(3 * least, 1.0), least / 2, 120).tolist():
+            if not noticed(fraction):
+                break
+            least = fraction
+        return math.ceil(least * reading.requests)
 
 
 def _nodes(mean: float, shape: float) -> FloatArray:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
+from riskmon.publish import hindsight
 from riskmon.publish.api_models import (
     Audit,
+    BacktestItem,
     ChangeItem,
     Cycle,
     EffectItem,
     EstimatesAnswer,
     ForecastAnswer,
     ForecastItem,
+    HarmCheck,
     HarmItem,
     HealthAnswer,
     Interval,
+    IntervalCoverage,
     Observed,
     OutlookItem,
     Spread,
@@ -32,7 +37,7 @@ from riskmon.publish.api_models import (
 )
 from riskmon.publish.attention import concerns
 from riskmon.publish.facts import Facts
-from riskmon.records import CycleSummary, Forecast, Snapshot, Stratum
+from riskmon.records import Backtest, CycleSummary, Forecast, Snapshot, Stratum
 from riskmon.records.change import Change, Effect
 from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
@@ -242,4 +247,38 @@ def health_answer(
         else Traffic(
             up=traffic.up, lag_messages=traffic.lag_messages, checked_at=traffic.at, detail=traffic.detail
         ),
+        harms=[] if snapshot is None else list(_checks(snapshot, facts)),
+    )
+
+
+def _checks(snapshot: Snapshot, facts: Facts) -> Iterator[HarmCheck]:
+    healths = {} if snapshot.last_cycle is None else {h.harm: h for h in snapshot.last_cycle.health}
+    tests = {test.harm: test for test in snapshot.backtests}
+    for harm in facts.harms:
+        health, test = healths.get(harm.name), tests.get(harm.name)
+        yield HarmCheck(
+            harm=harm.name,
+            flagged=None if health is None or health.flagged is None else dict(health.flagged),
+            backtest=_backtest(test, snapshot.backtest_at) if test and snapshot.backtest_at else None,
+        )
+
+
+def _backtest(test: Backtest, made_at: datetime) -> BacktestItem:
+    return BacktestItem(
+        made_at=made_at,
+        summary=hindsight.sentence(test),
+        forecasts=len(test.rows),
+        scored=test.told,
+        undecided=test.cannot_tell,
+        needed=test.needed,
+        above=test.above,
+        below=test.below,
+        median_error=test.median_error,
+        observation_error=test.observation_error,
+        intervals=[
+            IntervalCoverage(level=each.level, held=each.held, of=each.of, low=each.low, high=each.high)
+            for each in test.intervals
+        ],
+        directions=test.directions,
+        directions_right=test.directions_right,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from riskmon.publish import figures
+from riskmon.publish import figures, hindsight
 from riskmon.publish.facts import Facts
 from riskmon.records import CycleSummary, Snapshot
 
@@ -37,7 +37,9 @@ def concerns(
         found.append(f"The traffic source does not answer. {traffic.detail}".rstrip())
     if snapshot.last_cycle is not None:
         found += _unhealthy(snapshot.last_cycle)
-    return found
+    harms = {harm.name for harm in facts.harms}
+    doubts = [hindsight.doubt(test) for test in snapshot.backtests if test.harm in harms]
+    return found + [sentence for sentence in doubts if sentence is not None]
 
 
 def runs_missed(schedule: str, last: datetime, now: datetime) -> bool:

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.names import Metric
-from riskmon.records import CycleSummary, Forecast, HarmHealth, Horizon, Snapshot
+from riskmon.records import Backtest, CycleSummary, Forecast, HarmHealth, Horizon, Snapshot
 from riskmon.records.change import PARTS, Effect
 from riskmon.records.sensitivity import StratumSensitivity
 from riskmon.statistics import upper_limit
@@ -79,6 +79,15 @@ _HEALTH: tuple[tuple[Metric, Callable[[HarmHealth], float | None]], ...] = (
     (names.ESTIMATE_KHAT, lambda h: h.khat),
     (names.ESTIMATE_COVERAGE_GAP_RATIO, lambda h: h.coverage_gap_ratio),
 )
+_BACKTEST: tuple[tuple[Metric, Callable[[Backtest], float | None]], ...] = (
+    (names.BACKTEST_MEDIAN_ERROR, lambda t: t.median_error),
+    (names.BACKTEST_OBSERVATION_ERROR, lambda t: t.observation_error),
+    (names.BACKTEST_SCORED, lambda t: t.told),
+    (names.BACKTEST_UNDECIDED, lambda t: t.cannot_tell),
+    (names.BACKTEST_ABOVE, lambda t: t.above),
+    (names.BACKTEST_BELOW, lambda t: t.below),
+    (names.BACKTEST_DIRECTION, lambda t: t.directions_right / t.directions if t.directions else None),
+)
 
 
 _SENSITIVITY: tuple[tuple[Metric, Callable[[StratumSensitivity], float | None]], ...] = (
@@ -131,6 +140,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     yield from _changes(snapshot, facts)
     yield from _cycles(snapshot, facts)
     yield from _sensitivity(snapshot, facts)
+    yield from _backtests(snapshot, facts)
     yield from _work(snapshot, facts)
     yield from _traffic(snapshot, facts)
     yield from _observed(snapshot, facts)
@@ -199,9 +209,25 @@ def _health(cycle: CycleSummary, facts: Facts) -> Iterator[Family]:
     health = [h for h in cycle.health if h.harm in harms]
     for metric, value in _HEALTH:
         yield _family(metric, [((h.harm,), value(h)) for h in health])
+    yield _family(
+        names.ESTIMATE_FLAGGED,
+        [((h.harm, flag), count) for h in health for flag, count in (h.flagged or {}).items()],
+    )
     yield _family(names.ESTIMATE_WEIGHT_MEAN, [((), cycle.weight_mean)])
     yield _family(names.ESTIMATE_PATH_DISCREPANCY, [((), cycle.path_discrepancy)])
     yield _family(names.ESTIMATE_LEFT_OUT, [((), cycle.left_out)])
+
+
+def _backtests(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    harms = {harm.name for harm in facts.harms}
+    tests = [test for test in snapshot.backtests if test.harm in harms]
+    for metric, value in _BACKTEST:
+        yield _family(metric, [((test.harm,), value(test)) for test in tests])
+    yield _family(
+        names.BACKTEST_INTERVAL_COVERAGE,
+        [((test.harm, f"{each.level:g}"), each.share) for test in tests for each in test.intervals],
+    )
+    yield _family(names.BACKTEST_LAST_SUCCESS, [((), _timestamp(snapshot.backtest_at))])
 
 
 def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:

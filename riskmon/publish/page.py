@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from riskmon.publish import figures, trend
+from riskmon.publish import figures, hindsight, trend
 from riskmon.publish.api import ENDPOINTS, OPENAPI_PATH
 from riskmon.publish.attention import HEAVY_KHAT, concerns
 from riskmon.publish.facts import Facts, HarmFacts
@@ -68,6 +68,7 @@ class HarmView:
         change: why the total differs from that of a day before; None where nothing is known of that.
         versions: what two versions of the model differ by, where two serve; p is shown, for the router decides how
             much traffic each of them gets.
+        hindsight: how past forecasts came out; empty before the first back-test.
         strata: forecasts by stratum with their bars on a common scale, the largest first, at most `SHOWN_STRATA`.
         hidden: strata beyond those.
     """
@@ -81,6 +82,7 @@ class HarmView:
     outlook: tuple[tuple[str, Forecast], ...]
     change: Change | None
     versions: tuple[VersionChange, ...]
+    hindsight: str
     strata: tuple[tuple[Forecast, Bar], ...]
     hidden: int
 
@@ -169,6 +171,7 @@ def _harm(
         ),
         change=snapshot.changes.get(harm.name),
         versions=tuple(one for one in snapshot.version_changes if one.harm == harm.name),
+        hindsight=next((hindsight.sentence(t) for t in snapshot.backtests if t.harm == harm.name), ""),
         strata=tuple((forecast, _bar(forecast, widest)) for forecast in strata[:SHOWN_STRATA]),
         hidden=max(0, len(strata) - SHOWN_STRATA),
     )

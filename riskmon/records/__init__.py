@@ -9,6 +9,7 @@ held here and nowhere else, and every `repr` leaves it out.
 """
 
 from riskmon.records.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from riskmon.records.backtest import Backtest, BacktestRow, IntervalShare, JudgedWindow
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary, HarmHealth
 from riskmon.records.estimates import DOUBTS, Draws, Estimate, Flag, PromptResult, Verdicts
@@ -30,6 +31,8 @@ from riskmon.records.traffic import (
 __all__ = [
     "DOUBTS",
     "SHARPER",
+    "Backtest",
+    "BacktestRow",
     "BoolArray",
     "Counters",
     "CoverageCount",
@@ -45,7 +48,9 @@ __all__ = [
     "Horizon",
     "IntArray",
     "IntakeBatch",
+    "IntervalShare",
     "JudgeError",
+    "JudgedWindow",
     "Message",
     "Plan",
     "PlanMember",

@@ -117,6 +117,8 @@ class Backtest:
         errors: rows behind these two.
         intervals: shares at 50, 90 and 99%.
         directions, directions_right: changes that the observation could tell, and those forecast with the right sign.
+        needed: about how many judged responses would have told of the newest row; None where it could tell, and where
+            not even all responses would do.
         note: one sentence where nothing could be scored; empty otherwise.
     """
 
@@ -132,6 +134,7 @@ class Backtest:
     intervals: tuple[IntervalShare, ...]
     directions: int
     directions_right: int
+    needed: int | None = None
     note: str = ""
 
     @property

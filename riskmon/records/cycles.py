@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from riskmon.records.estimates import Flag
+
 
 @dataclass(frozen=True, slots=True)
 class HarmHealth:
@@ -17,6 +19,8 @@ class HarmHealth:
         coverage_gap_ratio: share of prompts flagged COVERAGE_GAP.
         target_draws, gap_hits: pooled over the cycle's prompts.
         uncovered_upper: 95% upper bound on the mean probability of harm that only the target itself reaches.
+        flagged: how many of the cycle's estimates carry each flag, 0 for those that none does; None in cycles of a
+            riskmon that did not count them.
     """
 
     harm: str
@@ -26,6 +30,7 @@ class HarmHealth:
     target_draws: int
     gap_hits: int
     uncovered_upper: float
+    flagged: Mapping[Flag, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from riskmon.records.backtest import Backtest
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
@@ -40,6 +41,7 @@ class Snapshot:
     of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm why the
     forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
     are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
+    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made.
     """
 
     taken_at: datetime
@@ -55,3 +57,5 @@ class Snapshot:
     sensitivity: SensitivitySummary | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
     version_changes: tuple[VersionChange, ...] = ()
+    backtests: tuple[Backtest, ...] = ()
+    backtest_at: datetime | None = None

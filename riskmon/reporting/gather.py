@@ -55,7 +55,7 @@ def gather(
     length = config.report.period if period is None else period
     since = now - length
     snapshot, windows = store.snapshot(now), store.volume(since - length)
-    found = measured or Measured((), snapshot.changes, snapshot.sensitivity)
+    found = measured or Measured(snapshot.backtests, snapshot.changes, snapshot.sensitivity)
     span = scope.lookback + scope.window
     # A forecast that is out of date rests on the estimates of its own lookback.
     lookback_start = (snapshot.forecast_at or now) - span

@@ -2,8 +2,8 @@
 
 `open_store` brings a SQLite file or a PostgreSQL database to the current schema and hands out a `Store`, whose
 methods each run one short transaction and speak only in the nouns of `riskmon.records`. Below it, one module per
-concern holds plain functions that take a connection: intake, pending, results, hits, plans, cycles, weighted, coverage,
-forecasts, purge.
+concern holds plain functions that take a connection: intake, pending, results, hits, plans, judged, cycles, weighted,
+coverage, forecasts, backtests, purge.
 """
 
 from riskmon.store.facade import Store, open_store

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
 from riskmon.errors import StoreUnavailable
-from riskmon.records import CycleSummary, HarmHealth
+from riskmon.records import CycleSummary, Flag, HarmHealth
 from riskmon.store.tables import cycle_health, cycles
 
 _SUMMARY = tuple(field.name for field in fields(CycleSummary) if field.name not in {"health", "failures"})
-_HEALTH = tuple(field.name for field in fields(HarmHealth))
+_HEALTH = tuple(field.name for field in fields(HarmHealth) if field.name != "flagged")
 
 
 def begin(connection: Connection, now: datetime) -> int:
@@ -36,7 +37,12 @@ def finish(connection: Connection, cycle_id: int, summary: CycleSummary) -> None
         raise StoreUnavailable(f"the store has no cycle {cycle_id} to finish; begin one first")
     connection.execute(cycle_health.delete().where(cycle_health.c.cycle_id == cycle_id))
     rows = [
-        {"cycle_id": cycle_id, "place": place, **{name: getattr(health, name) for name in _HEALTH}}
+        {
+            "cycle_id": cycle_id,
+            "place": place,
+            "flagged": None if health.flagged is None else dict(health.flagged),
+            **{name: getattr(health, name) for name in _HEALTH},
+        }
         for place, health in enumerate(summary.health)
     ]
     if rows:
@@ -82,5 +88,12 @@ def _summary(connection: Connection, cycle_id: int) -> CycleSummary:
     return CycleSummary(
         **{name: getattr(row, name) for name in _SUMMARY},
         failures=row.failures,
-        health=tuple(HarmHealth(**{name: getattr(entry, name) for name in _HEALTH}) for entry in health),
+        health=tuple(
+            HarmHealth(**{name: getattr(entry, name) for name in _HEALTH}, flagged=_flagged(entry.flagged))
+            for entry in health
+        ),
     )
+
+
+def _flagged(counts: Mapping[str, int] | None) -> dict[Flag, int] | None:
+    return None if counts is None else {Flag(name): count for name, count in counts.items()}

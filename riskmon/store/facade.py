@@ -9,17 +9,19 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 from riskmon.records import (
+    Backtest,
     Counters,
     CycleSummary,
     Forecast,
     Hit,
     IntakeBatch,
+    JudgedWindow,
     Plan,
     Prompt,
     PromptResult,
@@ -35,6 +37,7 @@ from riskmon.records.coverage import CoverageCount
 from riskmon.records.report import SampleTally
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.store import (
+    backtests,
     changes,
     counts,
     coverage,
@@ -42,6 +45,7 @@ from riskmon.store import (
     forecasts,
     hits,
     intake,
+    judged,
     offsets,
     pending,
     plans,
@@ -301,7 +305,7 @@ class Store:
             return forecasts.last_made_at(connection)
 
     def forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
-        """Forecasts made in [since, until), the oldest first; beyond the retention only the totals."""
+        """Forecasts made in [since, until), the oldest first; beyond the retention only totals and a day's first."""
         with self._database.read() as connection:
             return forecasts.between(connection, since, until)
 
@@ -332,6 +336,31 @@ class Store:
         with self._database.read() as connection:
             return sensitivity.last(connection)
 
+    # ---- back-test
+
+    def daily_forecasts(self, since: datetime, until: datetime) -> list[Forecast]:
+        """Per harm the first forecast of 24 hours of every UTC day in [since, until), totals and strata."""
+        with self._database.read() as connection:
+            return forecasts.daily(connection, since, until)
+
+    def judged_windows(self, since: datetime, harms: Iterable[str] = ()) -> list[JudgedWindow]:
+        """Judged production responses of windows that start at `since` or later, with all requests of each.
+
+        One per window, stratum and harm, those without judged responses too: of `harms`, and of any with a verdict.
+        """
+        with self._database.read() as connection:
+            return judged.read(connection, since, harms)
+
+    def write_backtests(self, made: Sequence[Backtest], now: datetime) -> None:
+        """Stores a back-test in place of the one before."""
+        with self._database.write() as connection:
+            backtests.write(connection, made, now)
+
+    def backtests(self) -> list[Backtest]:
+        """The newest back-test, as written."""
+        with self._database.read() as connection:
+            return backtests.read(connection, totals_only=False)
+
     # ---- upkeep and publish
 
     def count_job_failure(self, job: str) -> None:
@@ -352,9 +381,10 @@ class Store:
     def purge(self, before: datetime, counts_before: datetime | None = None) -> int:
         """Forgets prompts, estimates, hits, forecasts of strata, plans, cycles and runs older than a moment.
 
-        Counts of requests and forecasts of totals go by `counts_before` where it is given, no later than `before`.
-        Counters, offsets, strata, the newest forecast, plans, cycles and complete sensitivity run stay. On SQLite the
-        text is overwritten in the file and its log; on PostgreSQL vacuum reclaims it.
+        Counts of requests and of judged responses, forecasts of totals and the first of a day go by `counts_before`
+        where it is given, no later than `before`. Counters, offsets, strata, the newest forecast, plans, cycles and
+        complete sensitivity run stay. On SQLite the text is overwritten in the file and its log; on PostgreSQL vacuum
+        reclaims it.
 
         Returns:
             How many prompts were forgotten with their text.

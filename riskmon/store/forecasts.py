@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
@@ -17,6 +17,7 @@ _VALUES = tuple(
     field.name for field in fields(Forecast) if field.name not in {"stratum", "horizon", "variance"}
 )
 _TOTAL = forecasts.c.stratum_id.is_(None)
+_OF_DAY = forecasts.c.horizon == Horizon.DAY.value
 
 
 def write(connection: Connection, made: Sequence[Forecast]) -> None:
@@ -63,8 +64,31 @@ def hourly_totals(connection: Connection, since: datetime) -> list[Forecast]:
     )
     # Not in SQL: PostgreSQL would take the hours of its own time zone.
     last = {made_at.replace(minute=0, second=0, microsecond=0): made_at for made_at in moments}
-    of_day = forecasts.c.horizon == Horizon.DAY.value
-    return _read(connection, _TOTAL & of_day & forecasts.c.made_at.in_(last.values()))
+    return _read(connection, _TOTAL & _OF_DAY & forecasts.c.made_at.in_(last.values()))
+
+
+def first_of_days(connection: Connection, since: datetime) -> set[tuple[str, datetime]]:
+    """Harm and moment of the first total of 24 hours made in every UTC day, since a moment.
+
+    Those are what the back-test scores.
+    """
+    made = connection.execute(
+        select(forecasts.c.harm, forecasts.c.made_at)
+        .where(_TOTAL & _OF_DAY & (forecasts.c.made_at >= since))
+        .order_by(forecasts.c.made_at)
+    )
+    first: dict[tuple[str, date], datetime] = {}
+    for harm, made_at in made:
+        first.setdefault((harm, made_at.date()), made_at)
+    return {(harm, made_at) for (harm, _), made_at in first.items()}
+
+
+def daily(connection: Connection, since: datetime, until: datetime) -> list[Forecast]:
+    """Forecasts of 24 hours, totals and strata, of the first moment in every UTC day in [since, until)."""
+    first = first_of_days(connection, since)
+    moments = {made_at for _, made_at in first}
+    found = _read(connection, _OF_DAY & forecasts.c.made_at.in_(moments) & (forecasts.c.made_at < until))
+    return [forecast for forecast in found if (forecast.harm, forecast.made_at) in first]
 
 
 def between(connection: Connection, since: datetime, until: datetime) -> list[Forecast]:

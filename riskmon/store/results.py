@@ -7,7 +7,7 @@ again after a lost connection or a restart changes nothing:
     refine    replaces an estimate by one from more draws, and counts only the cost that came on top
 
 A prompt that was displaced from the sample while it was being estimated still counts as work done, refined or not;
-its estimates and hits are dropped, since they belong to no sample.
+its estimates, hits and verdicts are dropped, since they belong to no sample.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from riskmon.records import Estimate, PromptResult
-from riskmon.store import counts, hits
+from riskmon.store import counts, hits, judged
 from riskmon.store.counts import Count
 from riskmon.store.prompts import position_columns
 from riskmon.store.tables import estimates, results, samples
@@ -51,6 +51,7 @@ def write(connection: Connection, cycle_id: int, result: PromptResult, now: date
     if sample_id is not None:
         _add_estimates(connection, sample_id, result)
         hits.add(connection, sample_id, result.hits, now)
+        judged.add(connection, sample_id, result.observed)
     counts.add(connection, _amounts(result))
 
 

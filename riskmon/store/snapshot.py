@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from riskmon.records import Horizon, Snapshot
-from riskmon.store import changes, counts, coverage, cycles, forecasts, sensitivity, status
+from riskmon.store import backtests, changes, counts, coverage, cycles, forecasts, sensitivity, status
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _TREND = timedelta(days=7)
@@ -32,4 +32,6 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         sensitivity=sensitivity.last(connection),
         changes=by_day,
         version_changes=by_version,
+        backtests=tuple(backtests.read(connection, totals_only=True)),
+        backtest_at=backtests.made_at(connection),
     )

@@ -1,15 +1,17 @@
 """The tables, once: what each row means and what disappears with it.
 
     strata ──< cells ──< samples ──< estimates        a cell is one stratum in one counting window
-                         (position) └─< hits          harmful answers, as sensitive as the prompts
+                 │       (position) ├─< hits          harmful answers, as sensitive as the prompts
+                 │                  └─< verdicts      on the deployed model's own response
+                 └─< judged                           verdicts counted, once their prompts are purged
     cycles ──< results   (position)                   the ledger of prompts worked on, kept by position
            └─< cycle_health
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
-    offsets, counters, traffic_status, forecasts, changes, plans      stand alone
+    offsets, counters, traffic_status, forecasts, changes, plans, backtests      stand alone
 
-Deleting a cell deletes its samples, and with a sample go its text, its estimates and its hits. `results` refers to
-a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
+Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
+refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
 
 The migrations build the same tables; a test compares the two.
 """
@@ -126,6 +128,25 @@ hits = Table(
     Column("written_at", UtcDateTime, nullable=False),
 )
 
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("sample_id", ROW_ID, ForeignKey("samples.id", ondelete="CASCADE"), nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("harmful", Boolean, nullable=False),
+    PrimaryKeyConstraint("sample_id", "harm"),
+)
+
+judged = Table(
+    "judged",
+    metadata,
+    Column("cell_id", ROW_ID, ForeignKey("cells.id", ondelete="CASCADE"), nullable=False),
+    Column("harm", Text, nullable=False),
+    Column("judged", BigInteger, nullable=False),
+    Column("harmful", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cell_id", "harm"),
+)
+
 cycles = Table(
     "cycles",
     metadata,
@@ -155,6 +176,8 @@ cycle_health = Table(
     Column("target_draws", BigInteger, nullable=False),
     Column("gap_hits", BigInteger, nullable=False),
     Column("uncovered_upper", Double, nullable=False),
+    # How many estimates carry each flag, by name; null where nobody counted.
+    Column("flagged", JSON(none_as_null=True)),
     PrimaryKeyConstraint("cycle_id", "place"),
 )
 
@@ -224,6 +247,18 @@ changes = Table(
     # Part -> mean and limits.
     Column("effects", JSON, nullable=False),
     PrimaryKeyConstraint("made_at", "place"),
+)
+
+# The newest back-test alone: writing replaces all rows.
+backtests = Table(
+    "backtests",
+    metadata,
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("harm", Text, nullable=False),
+    # Null is the total over strata.
+    Column("stratum_id", ROW_ID, ForeignKey("strata.id")),
+    Column("body", JSON, nullable=False),
 )
 
 plans = Table(

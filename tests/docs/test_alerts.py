@@ -77,7 +77,7 @@ def test_promtool_accepts_the_scrape_configuration(tmp_path):
 
 
 def test_promtool_accepts_the_rules(rules):
-    assert "SUCCESS: 4 rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", rules)
+    assert "SUCCESS: 5 rules found" in promtool("check", "rules", "--lint=all", "--lint-fatal", rules)
 
 
 def test_every_alert_says_what_it_is_about(rules):
@@ -95,6 +95,22 @@ def test_the_budget_alert_fires_over_the_budget_only(bare_rules):
     alerts_at(bare_rules, 20, series, {"RiskmonForecastOverBudget": [over]})
     alerts_at(bare_rules, 20, series | {FORECAST: "9.9+0x60"}, {"RiskmonForecastOverBudget": []})
     alerts_at(bare_rules, 20, {FORECAST: "27.4+0x60"}, {"RiskmonForecastOverBudget": []})
+
+
+def test_the_back_test_alert_fires_when_more_than_a_fifth_of_the_days_came_out_above(bare_rules):
+    fired = {"severity": "ticket", "job": "riskmon", "instance": "a:9108", "harm": "misuse"}
+
+    def days(above: int, scored: int, undecided: int) -> dict[str, str]:
+        values = {"above": above, "scored": scored, "undecided": undecided}
+        return {
+            f'riskmon_backtest_{name}_forecasts{{{TARGET},harm="misuse"}}': f"{count}+0x60"
+            for name, count in values.items()
+        }
+
+    alerts_at(bare_rules, 30, days(7, 24, 6), {"RiskmonForecastsTooLow": [fired]})
+    alerts_at(bare_rules, 10, days(7, 24, 6), {"RiskmonForecastsTooLow": []})
+    alerts_at(bare_rules, 30, days(6, 24, 6), {"RiskmonForecastsTooLow": []})
+    alerts_at(bare_rules, 30, days(1, 1, 0), {"RiskmonForecastsTooLow": []})
 
 
 def test_the_stale_alert_fires_after_two_missed_runs(bare_rules):

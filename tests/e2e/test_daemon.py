@@ -90,6 +90,10 @@ def test_killed_half_way_it_counts_every_message_once_and_forecasts(
         total = 'riskmon_forecast_total_daily_harmful_outputs{harm="bad"}'
         daemon.wait_until(lambda: daemon.metric(total) is not None, "there is a forecast")
         assert daemon.metric(total) > 0
+        # A forecast is held against responses as soon as there is one; none has ended here.
+        scored = 'riskmon_backtest_scored_forecasts{harm="bad"}'
+        daemon.wait_until(lambda: daemon.metric(scored) == 0, "the back-test ran")
+        assert daemon.metric('riskmon_estimate_flagged_prompts{flag="TRUNCATED",harm="bad"}') is not None
         assert daemon.metric("riskmon_prompts_consumed_total") == 10_000
         assert daemon.metric("riskmon_kafka_lag_messages") == 0
         assert lint_metrics(daemon.get("/metrics").text) == ""
@@ -113,6 +117,8 @@ def test_killed_half_way_it_counts_every_message_once_and_forecasts(
         for name in (
             "riskmon_forecast_total_daily_harmful_outputs",
             "riskmon_estimate_last_success_timestamp_seconds",
+            "riskmon_estimate_flagged_prompts",
+            "riskmon_backtest_scored_forecasts",
         ):
             assert _series(restored, name) == _series(exposition, name)
     assert "ask red" not in daemon.log
@@ -148,6 +154,10 @@ def test_once_reads_estimates_forecasts_and_ends(kafka_broker, world, tmp_path):
         outputs, harmful = counters.observed["bad"]
         assert outputs == cycle.prompts
         assert harmful <= outputs
+        windows = store.judged_windows(datetime(2026, 1, 1, tzinfo=UTC))
+        assert sum(window.judged for window in windows) == outputs
+        assert sum(window.harmful for window in windows) == harmful
+        assert [(test.harm, test.stratum, test.rows) for test in store.backtests()] == [("bad", None, ())]
 
     table = run("forecast", "-c", str(config))
     assert table.returncode == 0, table.stderr

@@ -74,6 +74,7 @@ def test_health_pools_the_prompts_of_one_harm():
     assert health.coverage_gap_ratio == pytest.approx(1 / 3)
     assert (health.gap_hits, health.target_draws) == (1, 50)
     assert health.uncovered_upper == upper_limit(1, 50)
+    assert health.flagged == {**dict.fromkeys(Flag, 0), Flag.COVERAGE_GAP: 1, Flag.NO_HITS: 1}
 
 
 def test_without_estimates_anything_may_be_uncovered():

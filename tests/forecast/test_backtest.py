@@ -144,6 +144,26 @@ def test_a_sample_that_cannot_tell_accuses_no_one() -> None:
     assert row.observed_high > 1_000
 
 
+def test_it_says_how_many_judged_responses_would_tell() -> None:
+    for made in (
+        forecast(20, 12, 29),
+        forecast(0, 0, 2_995, any_probability=1e6 / (1e6 + 1e3)),
+        of_gamma(2_000, 4.0),
+    ):
+        needed = total_of([made], judged(0, 24)).needed
+        assert needed is not None
+        assert not total_of([made], judged(0, int(0.95 * needed))).rows[0].told
+        enough = total_of([made], judged(0, int(1.05 * needed)))
+        assert enough.rows[0].told
+        assert enough.needed is None
+        # Around four flagged ones, were there three times the upper limit.
+        assert 2 < 3 * made.upper * needed / REQUESTS < 5
+    # 30 a day above false alarms that nobody has counted well: no sample tells.
+    alarms = judge_error(90, 10, 980, 20)
+    assert total_of([forecast(30, 20, 40)], judged(0, 24), alarms).needed is None
+    assert total_of([forecast(30, 20, 40)], judged(0, 24)).needed is not None
+
+
 def test_a_small_sample_that_contradicts_is_heard_but_enters_no_share() -> None:
     got = total_of([forecast(1, 0, 3, any_probability=0.63)], judged(2, 240))
     assert got.rows[0].verdict is Verdict.ABOVE

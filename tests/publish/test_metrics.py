@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, SENSITIVITY, forecast, stratum
+from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, SENSITIVITY, backtest, forecast, stratum
 
 from riskmon.publish import names
 from riskmon.publish.facts import Facts, HarmFacts
 from riskmon.publish.metrics import build_registry
-from riskmon.records import Counters, Snapshot, Stratum, TrafficStatus
+from riskmon.records import Counters, Flag, Snapshot, Stratum, TrafficStatus
 from riskmon.records.sensitivity import StratumSensitivity
 
 NOT_FROM_SNAPSHOT = {"riskmon_store_up", "riskmon_build_info", "riskmon_risk_budget_daily_harmful_outputs"}
@@ -125,6 +125,7 @@ def test_health_freshness_work_and_traffic():
     assert scalars == {
         "riskmon_store_up": 1,
         "riskmon_forecast_last_success_timestamp_seconds": 1_773_065_108,  # 2026-03-09 14:05:08 UTC
+        "riskmon_backtest_last_success_timestamp_seconds": 1_773_062_781,  # 2026-03-09 13:26:21 UTC
         "riskmon_estimate_last_success_timestamp_seconds": 1_773_059_191,  # 2026-03-09 12:26:31 UTC
         "riskmon_estimate_duration_seconds": 1_590,
         "riskmon_sensitivity_last_success_timestamp_seconds": 1_773_027_567,  # 2026-03-09 03:39:27 UTC
@@ -166,6 +167,38 @@ def test_sensitivity_of_an_earlier_configuration_is_left_out():
     shown = expose(replace(FULL, sensitivity=old))
     assert "riskmon_sensitivity_worst_amplification" not in shown
     assert "riskmon_sensitivity_last_success_timestamp_seconds" in shown
+
+
+def test_flags_of_the_last_cycle_are_counted_from_zero():
+    shown = expose(FULL)["riskmon_estimate_flagged_prompts"]
+    # labels in the order flag, harm
+    assert set(shown) == {(flag.value, harm) for flag in Flag for harm in ("misuse", "insult")}
+    assert {labels: count for labels, count in shown.items() if count} == {
+        ("COVERAGE_GAP", "misuse"): 20,
+        ("NO_HITS", "misuse"): 1_251,
+        ("TRUNCATED", "insult"): 4,
+    }
+    uncounted = replace(CYCLE, health=(replace(CYCLE.health[0], flagged=None),))
+    assert "riskmon_estimate_flagged_prompts" not in expose(replace(FULL, last_cycle=uncounted))
+
+
+def test_the_back_test_shows_what_it_can_tell_and_nothing_else():
+    shown = expose(FULL)
+    assert shown["riskmon_backtest_median_error_ratio"] == {("misuse",): 1.25}
+    assert shown["riskmon_backtest_observation_error_ratio"] == {("misuse",): 1.125}
+    assert shown["riskmon_backtest_direction_ratio"] == {("misuse",): 7 / 8}
+    assert shown["riskmon_backtest_scored_forecasts"] == {("misuse",): 27, ("insult",): 0}
+    assert shown["riskmon_backtest_undecided_forecasts"] == {("misuse",): 3, ("insult",): 11}
+    assert shown["riskmon_backtest_above_forecasts"] == {("misuse",): 2, ("insult",): 0}
+    assert shown["riskmon_backtest_below_forecasts"] == {("misuse",): 1, ("insult",): 0}
+    # labels in the order harm, level
+    assert shown["riskmon_backtest_interval_coverage_ratio"] == {
+        ("misuse", "0.5"): 12 / 27,
+        ("misuse", "0.9"): 24 / 27,
+        ("misuse", "0.99"): 1.0,
+    }
+    gone = replace(FULL, backtests=(backtest("gone", "ww"),))
+    assert not [name for name in expose(gone) if "backtest" in name and "timestamp" not in name]
 
 
 def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():

@@ -42,6 +42,9 @@ def test_the_migrations_build_exactly_the_tables(store: Store, store_url: str) -
         ("samples", "cells"): "CASCADE",
         ("estimates", "samples"): "CASCADE",
         ("hits", "samples"): "CASCADE",
+        ("verdicts", "samples"): "CASCADE",
+        ("judged", "cells"): "CASCADE",
+        ("backtests", "strata"): None,
         ("plans", "strata"): None,
         ("cycle_health", "cycles"): "CASCADE",
         ("results", "cycles"): "SET NULL",
@@ -104,7 +107,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store_url: str) -> None:
     database = create_engine(store_url)
     with database.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0006'.*upgrade riskmon"):
+    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0007'.*upgrade riskmon"):
         open_store(store_url)
     with database.connect() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [

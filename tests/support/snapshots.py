@@ -7,16 +7,21 @@ from datetime import UTC, datetime, timedelta
 
 from riskmon.publish import Facts, HarmFacts
 from riskmon.records import (
+    Backtest,
+    BacktestRow,
     Counters,
     CycleSummary,
+    Flag,
     Forecast,
     HarmHealth,
     Horizon,
+    IntervalShare,
     Snapshot,
     Stratum,
     TrafficStatus,
     VarianceShares,
 )
+from riskmon.records.backtest import Verdict
 from riskmon.records.change import Change, Effect, VersionChange
 from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
 
@@ -140,6 +145,7 @@ OUTLOOK = (
         over_budget_probability=0.041,
     ),
 )
+NO_FLAGS = dict.fromkeys(Flag, 0)
 
 CYCLE = CycleSummary(
     started_at=datetime(2026, 3, 9, 12, 0, 1, tzinfo=UTC),
@@ -152,8 +158,17 @@ CYCLE = CycleSummary(
     weight_mean=0.9871,
     path_discrepancy=0.0021,
     health=(
-        HarmHealth("misuse", 0.214, 0.58, 0.0122, 82_100, 21, 3.4e-4),
-        HarmHealth("insult", 0.437, 0.31, 0.0, 82_101, 0, 3.65e-5),
+        HarmHealth(
+            "misuse",
+            0.214,
+            0.58,
+            0.0122,
+            82_100,
+            21,
+            3.4e-4,
+            {**NO_FLAGS, Flag.COVERAGE_GAP: 20, Flag.NO_HITS: 1_251},
+        ),
+        HarmHealth("insult", 0.437, 0.31, 0.0, 82_101, 0, 3.65e-5, {**NO_FLAGS, Flag.TRUNCATED: 4}),
     ),
     complete=True,
 )
@@ -203,6 +218,57 @@ VERSION_CHANGE = VersionChange(
     ),
 )
 
+
+def backtest(harm: str, verdicts: str, **changes: object) -> Backtest:
+    """A total's back-test; a day each of `verdicts`: w within, a above, b below, ? cannot tell, all but ? told."""
+    meaning = {"w": Verdict.WITHIN, "a": Verdict.ABOVE, "b": Verdict.BELOW, "?": Verdict.CANNOT_TELL}
+    rows = tuple(_backtest_row(harm, day, meaning[letter]) for day, letter in enumerate(verdicts))
+    held, told = verdicts.count("w"), len(verdicts) - verdicts.count("?")
+    fields: dict[str, object] = {
+        "harm": harm,
+        "stratum": None,
+        "rows": rows,
+        "told": told,
+        "above": verdicts.count("a"),
+        "below": verdicts.count("b"),
+        "median_error": None,
+        "observation_error": None,
+        "errors": 0,
+        "intervals": tuple(
+            IntervalShare(level, *counted, 0.25, 1.0)
+            for level, counted in ((0.5, (held // 2, told)), (0.9, (held, told)), (0.99, (told, told)))
+        ),
+        "directions": 0,
+        "directions_right": 0,
+    }
+    return Backtest(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def _backtest_row(harm: str, day: int, verdict: Verdict) -> BacktestRow:
+    told = verdict is not Verdict.CANNOT_TELL
+    return BacktestRow(
+        made_at=NOW - timedelta(days=30 - day),
+        harm=harm,
+        stratum=None,
+        expected=25.0,
+        lower=12.0,
+        upper=44.0,
+        requests=1_200_000,
+        judged=60_000.0,
+        harmful=1.0,
+        observed=20.0,
+        observed_low=0.5,
+        observed_high=111.0,
+        chance_lower=0.9,
+        chance_upper=0.7,
+        told=told,
+        verdict=verdict,
+        error=None,
+        error_at_least=1.0,
+        reason="" if told else "too few judged responses to tell",
+    )
+
+
 FULL = Snapshot(
     taken_at=NOW,
     forecasts=FORECASTS,
@@ -225,6 +291,19 @@ FULL = Snapshot(
     sensitivity=SENSITIVITY,
     changes=CHANGES,
     version_changes=(VERSION_CHANGE,),
+    backtests=(
+        backtest(
+            "misuse",
+            24 * "w" + "aab" + "???",
+            median_error=1.25,
+            observation_error=1.125,
+            errors=30,
+            directions=8,
+            directions_right=7,
+        ),
+        backtest("insult", 11 * "?"),
+    ),
+    backtest_at=NOW - timedelta(minutes=41),
 )
 
 EMPTY = Snapshot(taken_at=NOW)

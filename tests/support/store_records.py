@@ -160,7 +160,7 @@ def failure(prompt: Prompt, reason: str = "too_long") -> PromptResult:
 
 def summary(finished_at: datetime, *, complete: bool = True, prompts: int = 40) -> CycleSummary:
     health = [
-        HarmHealth("misuse", 0.31, 0.62, 0.05, 2000, 3, 0.0039),
+        HarmHealth("misuse", 0.31, 0.62, 0.05, 2000, 3, 0.0039, {Flag.COVERAGE_GAP: 2, Flag.NO_HITS: 0}),
         HarmHealth("insult", None, None, 0.0, 2000, 0, 0.0015),
     ]
     return CycleSummary(
