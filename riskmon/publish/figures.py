@@ -37,8 +37,10 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A change, as `number` writes it and with its sign: 12.3 -> `+12.3`, -0.5 -> `-0.5`, 0 -> `0`."""
-    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+    """A change, as `number` writes it and with its sign: 12.3 -> `+12.3`, -0.5 -> `−0.5`, 0 -> `0`."""
+    if value is None or math.isnan(value) or value == 0:
+        return number(value)
+    return f"{'+' if value > 0 else '−'}{number(abs(value))}"
 
 
 def exact(value: int | None) -> str:

@@ -36,7 +36,7 @@ def test_numbers_have_three_significant_digits(value, shown):
     ("value", "shown"),
     [
         (12.34, "+12.3"),
-        (-0.5, "-0.5"),
+        (-0.5, "−0.5"),
         (0.0, "0"),
         (-0.0, "0"),
         (1e-5, "+1e-5"),

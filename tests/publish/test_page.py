@@ -101,9 +101,9 @@ def test_each_harm_has_its_headline_budget_and_chance():
 def test_a_manager_reads_why_the_forecast_changed():
     text = read(FULL).text
     assert "Since yesterday: +12.1 (volume +3.2, mix +0.9, model +8) , 90%: +2.5 to +24.6" in text
-    assert "Since yesterday: -41.5 (volume -60, mix 0, model +18.5)" in text
+    assert "Since yesterday: −41.5 (volume −60, mix 0, model +18.5)" in text
     assert (
-        "chat-v4-canary against chat-v3 , on the same traffic: +1.8 , 90%: -2.9 to +7.4, perhaps none" in text
+        "chat-v4-canary against chat-v3 , on the same traffic: +1.8 , 90%: −2.9 to +7.4, perhaps none" in text
     )
     assert text.count("against") == 1
     assert "None" not in text
@@ -114,7 +114,7 @@ def test_an_interval_that_holds_nothing_says_so():
     unsure = replace(
         FULL, changes={"misuse": replace(FULL.changes["misuse"], total=total)}, version_changes=()
     )
-    assert "90%: -2 to +24.6, perhaps none" in read(unsure).text
+    assert "90%: −2 to +24.6, perhaps none" in read(unsure).text
     assert "perhaps none" not in read(replace(FULL, version_changes=())).text
 
 
