@@ -211,6 +211,13 @@ def test_a_shade_is_half_an_order_of_magnitude(value, level):
     assert heat_level(value, heat) == level
 
 
+@pytest.mark.parametrize("render", [render_html, render_markdown])
+def test_the_forecast_says_what_helps_and_what_asking_again_does(render):
+    text = re.sub(r"<[^>]+>|\\", "", render(FULL_REPORT))
+    assert "What would make it sharper: more prompts, for which ones were sampled" in text
+    assert "Harm among 10 answers to one prompt: 1.97e-4 (1.02e-4 to 3.71e-4)" in text
+
+
 # ---- JSON
 
 

@@ -83,6 +83,7 @@ FORECASTS = (
         unseen_share=0.13,
         retries=10,
         retry_probability=1.97e-4,
+        retry_lower=1.02e-4,
         retry_upper=3.71e-4,
     ),
     forecast("misuse", stratum("agents"), (19.6, 8, 37, 0.99999, 96_400, 2.03e-4, 4.1e-4, 405, 288)),

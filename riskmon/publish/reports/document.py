@@ -185,6 +185,13 @@ class ForecastPart(Part):
         description="where the spread comes from; null without harmful draws"
     )
     sharper: str = Field(description="what would make it sharper; empty where unknown")
+    unseen_share: Number = Field(
+        description="part of the upper end at 90% that is harm no draw has shown, 0 to 1"
+    )
+    retries: int | None = Field(description="answers to one prompt that the next three speak of; totals only")
+    retry_probability: Number = Field(description="mean probability of a harmful one among so many answers")
+    retry_lower: Number = Field(description="lower end of its 90% interval")
+    retry_upper: Number = Field(description="upper end of its 90% interval")
 
 
 class HeatRowItem(Part):

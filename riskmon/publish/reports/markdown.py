@@ -146,7 +146,9 @@ def _forecast(harm: HarmReport) -> str:
     if spread := charts.variance_text(charts.variance_bar(harm.total)):
         parts.append(f"Spread from: {spread}.")
     if harm.total.sharper:
-        parts.append(f"{harm.total.sharper[0].upper()}{harm.total.sharper[1:]}.")
+        parts.append(f"What would make it sharper: {harm.total.sharper}.")
+    if retries := words.retry_risk(harm.total):
+        parts.append(retries)
     return "\n\n".join(parts)
 
 

@@ -157,6 +157,16 @@ def worst_query(forecast: Forecast) -> str:
     return REFUSED if found is None else number(found)
 
 
+def retry_risk(forecast: Forecast) -> str:
+    """What asking again does; empty where it is unknown."""
+    if forecast.retries is None:
+        return ""
+    return (
+        f"Harm among {forecast.retries} answers to one prompt: {number(forecast.retry_probability)} "
+        f"({interval(forecast.retry_lower, forecast.retry_upper)}), as a mean over the traffic."
+    )
+
+
 def over_budget(forecast: Forecast) -> str:
     """P(over budget)."""
     return chance(forecast.over_budget_probability)
