@@ -39,7 +39,7 @@ import numpy as np
 
 from riskmon.forecast.backtest_claim import NODES, TAIL, Claim, Reading
 from riskmon.forecast.backtest_count import JudgedCount, count_strata, count_total, observed_harm
-from riskmon.records import Forecast, JudgeError, Stratum
+from riskmon.records import Forecast, Horizon, JudgeError, Stratum
 from riskmon.records.backtest import Backtest, BacktestRow, IntervalShare, JudgedWindow, Verdict
 from riskmon.statistics import clopper_pearson, draw_errors, specificity, youden
 
@@ -82,7 +82,7 @@ def back_test(
     """Score past forecasts.
 
     Args:
-        forecasts: totals and strata, in any order.
+        forecasts: totals and strata, in any order; only those of 24 hours count.
         windows: one for every window and stratum with traffic and every harm, those without judged responses too.
         window: length of a window.
         until: aware UTC time up to which responses have been judged; forecasts of later spans wait.
@@ -92,6 +92,7 @@ def back_test(
     Returns:
         Per harm, in the order of first sight: the total, then the strata in order.
     """
+    forecasts = [forecast for forecast in forecasts if forecast.horizon is Horizon.DAY]
     judged: dict[str, list[JudgedWindow]] = defaultdict(list)
     for item in windows:
         judged[item.harm].append(item)

@@ -141,6 +141,8 @@ class TestInterrupted:
                 os.kill(os.getpid(), signal.SIGINT)
 
         monkeypatch.setattr(State, "add", add_and_press)
+        # A shell that runs something in the background has it ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with pytest.raises(KeyboardInterrupt):
             compare(versions.config(), versions.config(seed=1), versions.prompts(12), state=state, looks=4)
         monkeypatch.setattr(State, "add", add)
