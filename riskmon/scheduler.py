@@ -40,9 +40,10 @@ class Scheduler:
     def __init__(self, on_failure: Callable[[str], None], on_fault: Callable[[UserError], None]) -> None:
         self._on_failure = on_failure
         self._on_fault = on_fault
+        self._lanes = {"device": ThreadPoolExecutor(1), "desk": ThreadPoolExecutor(1)}
         self._clock = BackgroundScheduler(
             timezone=UTC,
-            executors={"device": ThreadPoolExecutor(1), "desk": ThreadPoolExecutor(1)},
+            executors=self._lanes,
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._clock.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
@@ -82,8 +83,13 @@ class Scheduler:
 
     def stop(self) -> None:
         """Start no further run, and wait for those under way."""
-        if self._clock.running:
-            self._clock.shutdown(wait=True)
+        if not self._clock.running:
+            return
+        self._clock.pause()
+        # The library waits with its locks held, and a run under way that adds or hastens a job would wait for them.
+        for lane in self._lanes.values():
+            lane.shutdown(wait=True)
+        self._clock.shutdown(wait=False)
 
     def _add(self, name: str, lane: Lane, job: Callable[[], object], **timing: Any) -> None:
         self._clock.add_job(

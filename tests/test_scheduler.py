@@ -1,4 +1,5 @@
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -87,6 +88,29 @@ def test_a_run_that_overlaps_is_skipped_and_counted(scheduler, failures):
     assert failures[0] == "busy"
     assert len(runs) == 1
     release.set()
+
+
+def test_a_run_that_asks_for_another_does_not_hold_up_the_stop(scheduler, failures):
+    started, stopping, later = threading.Event(), threading.Event(), threading.Event()
+
+    def asks_for_more():
+        started.set()
+        assert stopping.wait(10)
+        time.sleep(0.3)  # by now the stop waits for this run
+        scheduler.once("later", "desk", later.set)
+        scheduler.hasten("later")
+
+    scheduler.once("first", "desk", asks_for_more)
+    scheduler.start()
+    assert started.wait(10)
+    ending = threading.Thread(target=scheduler.stop, daemon=True)
+    ending.start()
+    stopping.set()
+    ending.join(10)
+    assert not ending.is_alive()
+    assert not scheduler.running
+    assert not later.is_set()
+    assert failures == []
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), ValueError("the text nobody may see")])
