@@ -1,1 +1,1 @@
-"""Grafana dashboards, generated from the metric names of `riskmon/publish/names.py`."""
+"""Grafana dashboards, generated from the metric names of `riskmon/publish/names/`."""

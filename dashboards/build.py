@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import dashboard
 from dashboards import rows
 from dashboards.panels import SOURCE
 from riskmon.publish import names
-from riskmon.publish.names import HARM
+from riskmon.publish.names.metric import HARM
 
 
 def overview() -> builders.Dashboard:

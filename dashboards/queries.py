@@ -1,4 +1,4 @@
-"""PromQL of the dashboards: every name comes from `riskmon/publish/names.py` and is spelled nowhere else.
+"""PromQL of the dashboards: every name comes from `riskmon/publish/names/` and is spelled nowhere else.
 
 `$job`, `$instance` and `$harm` are the dashboard's variables; `build.py` declares them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import prometheus
 
-from riskmon.publish.names import HARM, Metric
+from riskmon.publish.names.metric import HARM, Metric
 
 
 def series(metric: Metric) -> str:

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import common
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, properties, tile
 from dashboards.queries import age, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names import HARM, REASON
+from riskmon.publish.names.metric import HARM, REASON
 
 
 def at_a_glance() -> list[stat.Panel]:

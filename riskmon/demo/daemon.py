@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from riskmon.demo.children import Child
-from riskmon.publish.names import Metric
+from riskmon.publish.names.metric import Metric
 
 # A daemon drains within ten seconds.
 _GRACE_S = 15.0

@@ -2,7 +2,7 @@
 
 `build_app(snapshot, facts, alive, ready, config)` makes the application and `Server(app, listen, tls=..., auth=...)`
 serves it in a thread.
-Names of metrics are in `names.py`, which dashboards and rules share.
+Names of metrics are in `names/`, which dashboards and rules share.
 """
 
 from riskmon.publish.facts import Facts, HarmFacts

@@ -1,4 +1,4 @@
-"""docs/metrics.md, rendered from `names.py`.
+"""docs/metrics.md, rendered from `names/`.
 
 `python -m riskmon.publish.reference > docs/metrics.md` writes it anew; a test says when that is due.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from riskmon.publish.names import ALL, Metric
+from riskmon.publish.names import ALL
+from riskmon.publish.names.metric import Metric
 
 _INTRODUCTION = """\
 # Metrics

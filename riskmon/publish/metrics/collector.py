@@ -1,0 +1,78 @@
+"""From a snapshot to Prometheus metric families.
+
+In comes a `Snapshot` (None while the store cannot be read) and the static `Facts`; out go metric families, one
+function per group of names. Everything is derived at scrape time and nothing is kept, so a restart changes no
+value. An unknown value (None or NaN) has no sample, for unknown is not zero; a counter whose label values are known
+starts at 0, so that its first increase is seen by `rate()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector
+
+from riskmon.publish import names
+from riskmon.publish.facts import Facts
+from riskmon.publish.metrics.backtest import backtests, observed
+from riskmon.publish.metrics.estimate import cycles, work
+from riskmon.publish.metrics.family import Family, family
+from riskmon.publish.metrics.forecast import changes, forecasts
+from riskmon.publish.metrics.sensitivity import sensitivity
+from riskmon.publish.metrics.traffic import traffic
+from riskmon.records import Snapshot
+
+
+def build_registry(latest: Callable[[], Snapshot | None], facts: Facts) -> CollectorRegistry:
+    """A registry of its own: riskmon's metrics and those of the process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(SnapshotCollector(latest, facts))
+    return registry
+
+
+class SnapshotCollector(Collector):
+    """Shows the latest snapshot on every scrape.
+
+    Args:
+        latest: the snapshot to show; None while the store cannot be read.
+        facts: static facts of the process.
+    """
+
+    def __init__(self, latest: Callable[[], Snapshot | None], facts: Facts) -> None:
+        self._latest = latest
+        self._facts = facts
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing, so that registering reads no snapshot."""
+        return ()
+
+    def collect(self) -> Iterator[Family]:
+        """The families of one scrape; those without a sample are left out."""
+        snapshot = self._latest()
+        for each in _families(snapshot, self._facts):
+            if each.samples:
+                yield each
+
+
+def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
+    yield family(names.STORE_UP, [((), float(snapshot is not None))])
+    yield from _static(facts)
+    if snapshot is None:
+        return
+    yield from forecasts(snapshot, facts)
+    yield from changes(snapshot, facts)
+    yield from cycles(snapshot, facts)
+    yield from sensitivity(snapshot, facts)
+    yield from backtests(snapshot, facts)
+    yield from work(snapshot, facts)
+    yield from traffic(snapshot, facts)
+    yield from observed(snapshot, facts)
+
+
+def _static(facts: Facts) -> Iterator[Family]:
+    judges = ",".join(dict.fromkeys(harm.judge for harm in facts.harms))
+    yield family(names.BUILD_INFO, [((facts.version, facts.model, judges), 1.0)])
+    yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])

@@ -1,0 +1,22 @@
+"""What was read from the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from riskmon.publish import names
+from riskmon.publish.facts import Facts
+from riskmon.publish.metrics.family import Family, family, from_zero, timestamp
+from riskmon.records import Snapshot
+
+
+def traffic(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """Counters of messages, and the last check of the source."""
+    counters = snapshot.counters
+    yield family(names.PROMPTS_CONSUMED, [((), counters.consumed)])
+    yield family(names.PROMPTS_SAMPLED, [((), counters.sampled)])
+    yield family(names.PROMPTS_REJECTED, from_zero(facts.reject_reasons, counters.rejected))
+    if (source := snapshot.traffic) is not None:
+        yield family(names.KAFKA_UP, [((), float(source.up))])
+        yield family(names.KAFKA_LAG, [((), source.lag_messages)])
+        yield family(names.KAFKA_LAST_CHECK, [((), timestamp(source.at))])

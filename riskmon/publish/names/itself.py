@@ -1,0 +1,26 @@
+"""riskmon itself: its store, its jobs, its build."""
+
+from __future__ import annotations
+
+from riskmon.publish.names.metric import TASK, Metric
+
+STORE_UP = Metric(
+    "riskmon_store_up",
+    "gauge",
+    "bool",
+    "1 when the store could be read for this scrape, 0 when not; at 0 all that it holds is absent.",
+)
+JOB_FAILURES = Metric(
+    "riskmon_job_failures_total",
+    "counter",
+    "runs",
+    "Runs of a scheduled job that failed.",
+    (TASK,),
+)
+BUILD_INFO = Metric(
+    "riskmon_build_info",
+    "gauge",
+    "1",
+    "Always 1; the labels name the running version, the deployed model and the judges in use.",
+    ("version", "model", "judge"),
+)
