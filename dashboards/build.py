@@ -1,92 +1,78 @@
-"""riskmon-overview.json: is risk up, and is it the traffic, the model or the estimator?
+"""The three dashboards: `python -m dashboards.build` writes them anew; a test says when that is due.
 
-`python -m dashboards.build > dashboards/riskmon-overview.json`, run from the repository's root, writes it anew; a test
-says when that is due. Queries, panels and rows have a module each; here they become one dashboard with its variables.
+`--strata` names the stratum labels of a deployment, `--docs-url` says where its people read `docs/`, and `--out` puts
+the files elsewhere. Run it from the root of the repository.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from pathlib import Path
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import dashboard
 
-from dashboards import rows
-from dashboards.panels import SOURCE
-from riskmon.publish import names
-from riskmon.publish.names.metric import HARM
-
-
-def overview() -> builders.Dashboard:
-    """The dashboard."""
-    board = (
-        builders.Dashboard("riskmon overview")
-        .uid("riskmon-overview")
-        .description(
-            "Harmful outputs that a deployed language model is expected to produce in the next 24 hours."
-        )
-        .tags(["riskmon"])
-        .editable()
-        .timezone("utc")
-        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-        .refresh("1m")
-        .time("now-2d", "now")
-        .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .with_variable(_label_values("job", "Job", f"label_values({names.BUILD_INFO.name}, job)"))
-        .with_variable(
-            _label_values(
-                "instance", "Instance", f'label_values({names.BUILD_INFO.name}{{job=~"$job"}}, instance)'
-            )
-        )
-        .with_variable(
-            _label_values(
-                HARM,
-                "Harm",
-                f'label_values({names.TOTAL_DAILY_HARMFUL_OUTPUTS.name}{{job=~"$job"}}, {HARM})',
-            )
-        )
-    )
-    for tile in rows.at_a_glance():
-        board.with_panel(tile)
-    for title, repeat, panels in (
-        (f"Harm: ${HARM}", HARM, rows.of_one_harm()),
-        ("Health of the estimator", None, rows.estimator_health()),
-        ("Freshness and work", None, rows.freshness_and_work()),
-        ("Intake", None, rows.intake()),
-        ("Rewording", None, rows.rewording()),
-    ):
-        row = builders.Row(title)
-        board.with_row(row.repeat(repeat) if repeat else row)
-        for panel in panels:
-            board.with_panel(panel)
-    return board
+from dashboards.estimator import estimator
+from dashboards.links import Docs
+from dashboards.overview import overview
+from dashboards.pipeline import pipeline
+from dashboards.strata import Strata
 
 
-def _label_values(name: str, label: str, query: str) -> builders.QueryVariable:
-    """A variable that offers the values of a label, all of them by default."""
-    return (
-        builders.QueryVariable(name)
-        .label(label)
-        .datasource(SOURCE)
-        .query(query)
-        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(dashboard.VariableOption(selected=True, text="All", value="$__all"))
-    )
+def render(strata: Strata, docs: Docs) -> dict[str, str]:
+    """Each dashboard as JSON by the name of its file, the same on every run."""
+    boards = {
+        "riskmon-overview.json": overview(strata, docs),
+        "riskmon-estimator.json": estimator(docs),
+        "riskmon-pipeline.json": pipeline(docs),
+    }
+    return {name: _json(board) for name, board in boards.items()}
 
 
-def render() -> str:
-    """The dashboard as JSON, the same on every run; panels are numbered in their order."""
-    board = overview().build()
+def _json(made: builders.Dashboard) -> str:
+    """Panels are numbered in their order."""
+    board = made.build()
     for number, panel in enumerate(board.panels or [], start=1):
         panel.id_val = number
     return json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def main(arguments: list[str]) -> None:
+    """Write the files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboards.build", description="Write the Grafana dashboards."
+    )
+    parser.add_argument(
+        "--strata",
+        type=_strata,
+        default=Strata(),
+        metavar="LABEL,...",
+        help="stratum labels, each with a variable of its own; without it the dashboards fit every configuration",
+    )
+    parser.add_argument(
+        "--docs-url", default=Docs().url, metavar="URL", help="where docs/ is read (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent,
+        metavar="DIR",
+        help="folder of the files (default: here)",
+    )
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, text in render(options.strata, Docs(options.docs_url.rstrip("/"))).items():
+        (options.out / name).write_text(text, encoding="utf-8")
+
+
+def _strata(text: str) -> Strata:
+    try:
+        return Strata(tuple(label.strip() for label in text.split(",")))
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
 if __name__ == "__main__":
-    sys.stdout.write(render())
+    main(sys.argv[1:])

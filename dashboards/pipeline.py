@@ -1,0 +1,204 @@
+"""riskmon-pipeline.json: does traffic arrive, can it be read, do the jobs run, is the process well?"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import queries
+from dashboards.frame import AnyPanel, Row, board
+from dashboards.links import Docs
+from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, listing, properties, tile
+from dashboards.queries import age, column, growth, one_per, present, query, rate, series
+from riskmon.publish import names
+from riskmon.publish.names.metric import REASON, TASK
+
+_NOT_CHECKED = "The source was not checked yet"
+_UP = limits((None, RED), (1, GREEN))
+
+
+def pipeline(docs: Docs) -> builders.Dashboard:
+    """The dashboard for the question whether riskmon itself works."""
+    return board(
+        "riskmon: pipeline",
+        "riskmon-pipeline",
+        "Whether traffic arrives and can be read, the jobs run, and the process is well.",
+        (
+            Row("Is it up?", _up(docs)),
+            Row("Does traffic arrive, and can it be read?", _intake(docs)),
+            Row("Do the jobs run?", _jobs(docs)),
+            Row("Is the process well?", _process()),
+        ),
+        docs,
+    )
+
+
+def _up(docs: Docs) -> list[AnyPanel]:
+    return [
+        tile(
+            "Is riskmon scraped?",
+            "1 when Prometheus could read riskmon's metrics the last time.",
+            "bool_yes_no",
+            present(series(queries.UP), "scraped"),
+            empty="No such target in Prometheus",
+        )
+        .thresholds(_UP)
+        .links([docs.runbook("RiskmonDown")]),
+        tile(
+            "Does the source answer?",
+            "1 when the traffic source answered its last check.",
+            "bool_yes_no",
+            present(series(names.KAFKA_UP), "source"),
+            empty=_NOT_CHECKED,
+        )
+        .thresholds(_UP)
+        .links([docs.runbook("RiskmonKafkaDown")]),
+        tile(
+            "When was it asked?",
+            "Time since the last check of the source. It stands still when the intake is down.",
+            "s",
+            present(age(names.KAFKA_LAST_CHECK), "age"),
+            empty=_NOT_CHECKED,
+        )
+        .decimals(0)
+        .thresholds(limits((None, GREEN), (60, AMBER), (300, RED))),
+        tile(
+            "Can the store be read?",
+            "1 when the store could be read for the scrape. At 0 all that it holds is absent.",
+            "bool_yes_no",
+            present(series(names.STORE_UP), "store"),
+        ).thresholds(_UP),
+        tile(
+            "How far behind is the intake?",
+            "Unread messages over all partitions.",
+            "short",
+            present(series(names.KAFKA_LAG), "lag"),
+            empty="Unknown while the source does not answer",
+        ).thresholds(limits((None, BLUE))),
+        listing(
+            "What is running?",
+            "Version of riskmon, deployed model, and judges in use.",
+            "none",
+            {"Value": column(one_per(names.BUILD_INFO.labels, names.BUILD_INFO))},
+            empty="Nothing was scraped in this time range",
+            hidden=("Value",),
+        )
+        .span(4)
+        .height(4),
+    ]
+
+
+def _intake(docs: Docs) -> list[AnyPanel]:
+    reads = docs.runbook("RiskmonKafkaDown")
+    return [
+        graph(
+            "How much traffic is read?",
+            "Messages read from the source per second, rejected ones included.",
+            "cps",
+            query(rate(names.PROMPTS_CONSUMED), "consumed"),
+        )
+        .min(0)
+        .links([reads]),
+        graph(
+            "How much of it is sampled?",
+            "Prompts taken into the sample per second. The sample has a fixed size per window and stratum, so this "
+            "grows far more slowly than traffic.",
+            "cps",
+            query(rate(names.PROMPTS_SAMPLED), "sampled"),
+        ).min(0),
+        graph(
+            "Does the intake keep up?",
+            "Unread messages over all partitions.",
+            "short",
+            query(series(names.KAFKA_LAG), "lag"),
+            empty="Unknown while the source does not answer",
+        ).min(0),
+        graph(
+            "What is rejected, and why?",
+            "Messages of the last hour, at each moment, that are no requests, by reason. docs/operations.md explains "
+            "them.",
+            "short",
+            query(growth(names.PROMPTS_REJECTED, "1h"), f"{{{{{REASON}}}}}"),
+        )
+        .min(0)
+        .span(12),
+        graph(
+            "How much of it is rejected?",
+            "Share of the messages read that could not be used.",
+            "percentunit",
+            query(f"sum({rate(names.PROMPTS_REJECTED)}) / ({rate(names.PROMPTS_CONSUMED)} > 0)", "rejected"),
+            empty="No message was read in this time range",
+        )
+        .min(0)
+        .span(12),
+    ]
+
+
+def _jobs(docs: Docs) -> list[AnyPanel]:
+    return [
+        graph(
+            "Does each job succeed?",
+            "Time since the last success of each job. A saw-tooth is healthy; a ramp is a job that no longer succeeds.",
+            "s",
+            query(age(names.FORECAST_LAST_SUCCESS), "forecast"),
+            query(age(names.ESTIMATE_LAST_SUCCESS), "estimate"),
+            query(age(names.BACKTEST_LAST_SUCCESS), "back-test"),
+            query(age(names.SENSITIVITY_LAST_SUCCESS), "sensitivity"),
+            empty="No job has succeeded yet",
+        )
+        .min(0)
+        .links([docs.runbook("RiskmonEstimateStale")]),
+        graph(
+            "Which jobs fail?",
+            "Runs of scheduled jobs that failed or were skipped in the last hour, at each moment.",
+            "short",
+            query(growth(names.JOB_FAILURES, "1h"), f"{{{{{TASK}}}}}"),
+        ).min(0),
+        graph(
+            "How long does a cycle take?",
+            "Wall time of the last successful estimate cycle.",
+            "s",
+            query(series(names.ESTIMATE_DURATION), "duration"),
+            empty="No estimate cycle yet",
+        ).min(0),
+    ]
+
+
+def _process() -> list[AnyPanel]:
+    """The daemon's main process; the device worker is a process of its own and has no such metrics."""
+    ceiling = properties(custom__lineStyle={"fill": "dash", "dash": [10, 10]}, custom__fillOpacity=0)
+    return [
+        graph(
+            "How much memory does it hold?",
+            "Resident memory of the daemon, without the device worker, which is a process of its own.",
+            "bytes",
+            query(series(queries.PROCESS_MEMORY), "resident"),
+        )
+        .min(0)
+        .span(6),
+        graph(
+            "How busy is its processor?",
+            "Processor time of the daemon per second, without the device worker; 1 is one core.",
+            "percentunit",
+            query(rate(queries.PROCESS_CPU), "cores"),
+        )
+        .min(0)
+        .span(6),
+        graph(
+            "Do file descriptors run out?",
+            "Open file descriptors of the daemon, and how many it may open.",
+            "short",
+            query(series(queries.PROCESS_FDS), "open"),
+            query(series(queries.PROCESS_MAX_FDS), "limit"),
+        )
+        .min(0)
+        .span(6)
+        .override_by_name("limit", ceiling),
+        graph(
+            "Is a scrape quick?",
+            "How long the last scrape took. Each reads the store.",
+            "s",
+            query(series(queries.SCRAPE_DURATION), "scrape"),
+        )
+        .min(0)
+        .span(6),
+    ]
