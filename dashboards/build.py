@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard, table
 
 from dashboards.estimator import estimator
 from dashboards.links import Docs
@@ -32,10 +33,14 @@ def render(strata: Strata, docs: Docs) -> dict[str, str]:
 
 
 def _json(made: builders.Dashboard) -> str:
-    """Panels are numbered in their order."""
+    """Panels are numbered in their order; what the SDK adds and newer Grafanas no longer know is left away."""
     board = made.build()
+    for variable in board.templating.list_val or []:
+        variable.auto = variable.auto_min = variable.auto_count = None
     for number, panel in enumerate(board.panels or [], start=1):
         panel.id_val = number
+        if isinstance(panel, dashboard.Panel) and isinstance(panel.options, table.Options):
+            panel.options.footer = None
     return json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -26,6 +26,8 @@ from riskmon.publish.names.metric import PART
 _NO_FORECAST = "No forecast yet: the first one follows the first estimate"
 _NO_YESTERDAY = "No forecast of a day before to compare with"
 _SMALL = "sci"
+# Without configured strata the one series has no label, and Grafana would name it by its expression.
+_UNSPLIT, _WHOLE = "max without .*", properties(displayName="all traffic")
 
 
 def panels(strata: Strata) -> list[AnyPanel]:
@@ -91,31 +93,41 @@ def _why_wide() -> bargauge.Panel:
 
 
 def _traffic(strata: Strata) -> timeseries.Panel:
-    return stacked(
-        graph(
-            "Is it the traffic?",
-            "Predicted requests of the next 24 hours in the ten strata that bring the most requests, and over all of "
-            "them (line). If this rises while the mean probability is flat, it is the traffic.",
-            "short",
-            query(strata.each(names.DAILY_REQUESTS, among=names.DAILY_REQUESTS), strata.legend),
-            query(f"max({series(names.TOTAL_DAILY_REQUESTS)})", "all strata"),
-            empty=_NO_FORECAST,
+    return (
+        stacked(
+            graph(
+                "Is it the traffic?",
+                "Predicted requests of the next 24 hours in the ten strata that bring the most requests, and over all of "
+                "them (line). If this rises while the mean probability is flat, it is the traffic.",
+                "short",
+                query(strata.each(names.DAILY_REQUESTS, among=names.DAILY_REQUESTS), strata.legend),
+                query(f"max({series(names.TOTAL_DAILY_REQUESTS)})", "all strata"),
+                empty=_NO_FORECAST,
+            )
         )
-    ).override_by_name("all strata", _line())
+        .override_by_name("all strata", _line())
+        .override_by_regexp(_UNSPLIT, _WHOLE)
+    )
 
 
 def _make_up(strata: Strata) -> timeseries.Panel:
-    return stacked(
-        graph(
-            "Is it the mix: which strata is it made of?",
-            "Expected harmful outputs of the next 24 hours in the ten strata that bring the most, and over all of them "
-            "(line). Expectations add up to the total, intervals do not.",
-            "short",
-            query(strata.each(names.DAILY_HARMFUL_OUTPUTS, among=names.DAILY_HARMFUL_OUTPUTS), strata.legend),
-            query(f"max({series(names.TOTAL_DAILY_HARMFUL_OUTPUTS)})", "all strata"),
-            empty=_NO_FORECAST,
+    return (
+        stacked(
+            graph(
+                "Is it the mix: which strata is it made of?",
+                "Expected harmful outputs of the next 24 hours in the ten strata that bring the most, and over all of them "
+                "(line). Expectations add up to the total, intervals do not.",
+                "short",
+                query(
+                    strata.each(names.DAILY_HARMFUL_OUTPUTS, among=names.DAILY_HARMFUL_OUTPUTS), strata.legend
+                ),
+                query(f"max({series(names.TOTAL_DAILY_HARMFUL_OUTPUTS)})", "all strata"),
+                empty=_NO_FORECAST,
+            )
         )
-    ).override_by_name("all strata", _line())
+        .override_by_name("all strata", _line())
+        .override_by_regexp(_UNSPLIT, _WHOLE)
+    )
 
 
 def _line() -> list[dashboard.DynamicConfigValue]:

@@ -221,7 +221,7 @@ def _costs() -> list[AnyPanel]:
         .span(8),
         graph(
             "How many prompts does it get through?",
-            "Prompts estimated per second.",
+            "Prompts estimated per second, over all instances.",
             "ops",
             query(rate(names.ESTIMATE_PROMPTS), "prompts/s"),
         )

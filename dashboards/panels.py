@@ -97,7 +97,7 @@ def listing(
         f"Value #{_letter(place)}" if len(columns) > 1 else "Value": name
         for place, name in enumerate(columns)
     }
-    panel = table.Panel().height(_GRAPH_HEIGHT).span(_GRAPH_WIDTH)
+    panel = table.Panel().height(_GRAPH_HEIGHT).span(_GRAPH_WIDTH).frame_index(0).show_header(True)
     if len(columns) > 1:
         panel.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(

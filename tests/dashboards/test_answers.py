@@ -1,0 +1,140 @@
+"""Every expression of every dashboard, put to a real Prometheus that scrapes a real riskmon whose counters grow."""
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from support.boards import BOARDS, ROOT, Board, annotations, filled, panels, read, targets, variables
+from support.prometheus import PrometheusServer, StartPrometheus
+from support.snapshots import FACTS
+from support.two_days import LENGTH, TwoDays
+
+from dashboards import build
+from riskmon.publish import Server, build_app, names
+from riskmon.records import Snapshot
+
+CHOSEN = {
+    "__rate_interval": "10s",
+    "__range": "1h",
+    "job": "riskmon",
+    "instance": ".*",
+    "harm": ".*",
+    "stratum": 'job=~".+"',
+}
+SCRAPES = 10
+
+
+class Quickened:
+    """A riskmon for which six hours pass between two looks."""
+
+    def __init__(self) -> None:
+        self._life = TwoDays(datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC))
+        self._now = self._life.end - LENGTH
+
+    def __call__(self) -> Snapshot:
+        self._now += timedelta(hours=6)
+        return self._life.snapshot(self._now)
+
+
+def rules() -> str:
+    """The alerts of docs/operations.md, without patience."""
+    blocks = re.findall(
+        r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "operations.md").read_text(), flags=re.S
+    )
+    content = yaml.safe_load(blocks[0])
+    for rule in content["groups"][0]["rules"]:
+        rule["for"] = "0s"
+    return yaml.safe_dump(content)
+
+
+@pytest.fixture
+def watcher(prometheus: StartPrometheus) -> Iterator[PrometheusServer]:
+    app = build_app(Quickened(), FACTS, lambda: {"publish": True}, list)
+    with Server(app, "127.0.0.1:0") as server:
+        host, port = server.address
+        running = prometheus(f"{host}:{port}", rules())
+        running.wait_for(f"changes({names.PROMPTS_CONSUMED.name}[1m]) >= {SCRAPES}")
+        yield running
+
+
+def answer(watcher: PrometheusServer, target: dict[str, Any], chosen: dict[str, str]) -> list[float]:
+    """The values of an expression, asked as its panel asks: at this moment, or over some seconds."""
+    expression = filled(target["expr"], chosen)
+    if target.get("instant"):
+        found = watcher.query(expression)
+        return [float(row["value"][1]) for row in found]
+    now = datetime.now(UTC).timestamp()
+    got = httpx.get(
+        f"{watcher.url}/api/v1/query_range",
+        params={"query": expression, "start": now - 4, "end": now, "step": "1"},
+    )
+    assert got.status_code == 200, f"{expression}: {got.text}"
+    return [float(value) for row in got.json()["data"]["result"] for _, value in row["values"]]
+
+
+def assert_answered(watcher: PrometheusServer, board: Board, chosen: dict[str, str]) -> None:
+    asked = 0
+    for panel in panels(board):
+        for target in panel["targets"]:
+            values = answer(watcher, target, chosen)
+            assert values, f"{panel['title']}: nothing for {target['expr']}"
+            assert not any(math.isnan(value) for value in values), f"{panel['title']}: {target['expr']}"
+            asked += 1
+    assert asked > 15
+
+
+def test_a_real_prometheus_answers_every_expression(watcher, tmp_path):
+    for uid in BOARDS:
+        assert_answered(watcher, read(uid), CHOSEN)
+    for expression in annotations(read("riskmon-overview")):
+        assert watcher.query(filled(expression, CHOSEN)), expression
+
+    # Counters grew, in every panel that shows growth.
+    growing = [t for uid in BOARDS for t in targets(read(uid)) if re.search(r"rate\(|increase\(", t["expr"])]
+    assert len(growing) > 10
+    for target in growing:
+        assert max(answer(watcher, target, CHOSEN)) > 0, target["expr"]
+
+    # With named strata, and one of their values chosen.
+    build.main(["--strata", "route,model", "--out", str(tmp_path)])
+    assert_answered(
+        watcher, read("riskmon-overview", tmp_path), {**CHOSEN, "route": "agents|chat", "model": ".*"}
+    )
+
+    # One stratum chosen from the list that Grafana makes of the variable's query.
+    board = read("riskmon-overview")
+    (agents,) = [stratum for stratum in strata(watcher, board) if "agents" in stratum]
+    assert_answered(watcher, board, {**CHOSEN, "harm": "misuse", "stratum": agents})
+    (table,) = [panel for panel in panels(board) if panel["title"].startswith("Which strata")]
+    assert len(answer(watcher, table["targets"][0], {**CHOSEN, "harm": "misuse", "stratum": agents})) == 1
+
+    assert watcher.values("ALERTS", "alertname").keys() >= {"RiskmonForecastOverBudget"}
+    assert offered(watcher, variables(board)["harm"]["query"]) == ["insult", "misuse"]
+    assert offered(watcher, variables(board)["job"]["query"]) == ["riskmon"]
+
+
+def strata(watcher: PrometheusServer, board: Board) -> list[str]:
+    """The values of the variable, as Grafana makes them: `{label="value", ...} 1 time`, cut by its expression."""
+    variable = variables(board)["stratum"]
+    (inner,) = re.findall(r"^query_result\((.*)\)$", variable["query"])
+    lines = [
+        "{"
+        + ",".join(f'{label}="{value}"' for label, value in row["metric"].items())
+        + f"}} {row['value'][1]} 0"
+        for row in watcher.query(filled(inner, CHOSEN))
+    ]
+    cut = re.compile(variable["regex"].strip("/"))
+    return [match.group(1) for line in lines if (match := cut.search(line))]
+
+
+def offered(watcher: PrometheusServer, query: str) -> list[str]:
+    """The values that `label_values(series, label)` finds."""
+    (series, label) = re.findall(r"^label_values\((.*), (\w+)\)$", query)[0]
+    got = httpx.get(f"{watcher.url}/api/v1/label/{label}/values", params={"match[]": filled(series, CHOSEN)})
+    values: list[str] = got.raise_for_status().json()["data"]
+    return values
