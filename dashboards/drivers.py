@@ -97,8 +97,8 @@ def _traffic(strata: Strata) -> timeseries.Panel:
         stacked(
             graph(
                 "Is it the traffic?",
-                "Predicted requests of the next 24 hours in the ten strata that bring the most requests, and over all of "
-                "them (line). If this rises while the mean probability is flat, it is the traffic.",
+                "Predicted requests of the next 24 hours in the ten strata with the most of them, and over all "
+                "strata (line). If this rises while the mean probability is flat, it is the traffic.",
                 "short",
                 query(strata.each(names.DAILY_REQUESTS, among=names.DAILY_REQUESTS), strata.legend),
                 query(f"max({series(names.TOTAL_DAILY_REQUESTS)})", "all strata"),
@@ -115,8 +115,8 @@ def _make_up(strata: Strata) -> timeseries.Panel:
         stacked(
             graph(
                 "Is it the mix: which strata is it made of?",
-                "Expected harmful outputs of the next 24 hours in the ten strata that bring the most, and over all of them "
-                "(line). Expectations add up to the total, intervals do not.",
+                "Expected harmful outputs of the next 24 hours in the ten strata that bring the most, and over all "
+                "strata (line). Expectations add up to the total, intervals do not.",
                 "short",
                 query(
                     strata.each(names.DAILY_HARMFUL_OUTPUTS, among=names.DAILY_HARMFUL_OUTPUTS), strata.legend

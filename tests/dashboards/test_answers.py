@@ -8,8 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
-from support.boards import BOARDS, ROOT, Board, annotations, filled, panels, read, targets, variables
+from support.boards import (
+    BOARDS,
+    Board,
+    annotations,
+    filled,
+    impatient_rules,
+    panels,
+    read,
+    targets,
+    variables,
+)
 from support.prometheus import PrometheusServer, StartPrometheus
 from support.snapshots import FACTS
 from support.two_days import LENGTH, TwoDays
@@ -41,23 +50,12 @@ class Quickened:
         return self._life.snapshot(self._now)
 
 
-def rules() -> str:
-    """The alerts of docs/operations.md, without patience."""
-    blocks = re.findall(
-        r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "operations.md").read_text(), flags=re.S
-    )
-    content = yaml.safe_load(blocks[0])
-    for rule in content["groups"][0]["rules"]:
-        rule["for"] = "0s"
-    return yaml.safe_dump(content)
-
-
 @pytest.fixture
 def watcher(prometheus: StartPrometheus) -> Iterator[PrometheusServer]:
     app = build_app(Quickened(), FACTS, lambda: {"publish": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         host, port = server.address
-        running = prometheus(f"{host}:{port}", rules())
+        running = prometheus(f"{host}:{port}", impatient_rules())
         running.wait_for(f"changes({names.PROMPTS_CONSUMED.name}[1m]) >= {SCRAPES}")
         yield running
 

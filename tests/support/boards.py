@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ("riskmon-overview", "riskmon-estimator", "riskmon-pipeline")
@@ -41,3 +44,12 @@ def filled(expression: str, values: dict[str, str]) -> str:
     for name in sorted(values, key=len, reverse=True):
         expression = expression.replace(f"${{{name}:raw}}", values[name]).replace(f"${name}", values[name])
     return expression
+
+
+def impatient_rules() -> str:
+    """The alerts of docs/operations.md, firing at once."""
+    blocks = re.findall(r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "operations.md").read_text(), flags=re.S)
+    content = yaml.safe_load(blocks[0])
+    for rule in content["groups"][0]["rules"]:
+        rule["for"] = "0s"
+    return str(yaml.safe_dump(content))
