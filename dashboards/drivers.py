@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries
+from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.frame import AnyPanel
@@ -26,6 +27,8 @@ from riskmon.publish.names.metric import PART
 _NO_FORECAST = "No forecast yet: the first one follows the first estimate"
 _NO_YESTERDAY = "No forecast of a day before to compare with"
 _SMALL = "sci"
+# A legend of ten strata needs its own lines.
+_WITH_LEGEND = 10
 # Without configured strata the one series has no label, and Grafana would name it by its expression.
 _UNSPLIT, _WHOLE = "max without .*", properties(displayName="all traffic")
 
@@ -105,6 +108,7 @@ def _traffic(strata: Strata) -> timeseries.Panel:
                 empty=_NO_FORECAST,
             )
         )
+        .height(_WITH_LEGEND)
         .override_by_name("all strata", _line())
         .override_by_regexp(_UNSPLIT, _WHOLE)
     )
@@ -125,6 +129,7 @@ def _make_up(strata: Strata) -> timeseries.Panel:
                 empty=_NO_FORECAST,
             )
         )
+        .height(_WITH_LEGEND)
         .override_by_name("all strata", _line())
         .override_by_regexp(_UNSPLIT, _WHOLE)
     )
@@ -151,20 +156,20 @@ def _probability() -> timeseries.Panel:
             query(series(names.TOTAL_HARM_PROBABILITY_UPPER), "upper limit (95%)"),
             query(series(names.TOTAL_WORST_QUERY_PROBABILITY), "worst query"),
             empty=_NO_FORECAST,
-        )
-    )
+        ).decimals(1)
+    ).height(_WITH_LEGEND)
 
 
 def _strata(strata: Strata) -> table.Panel:
     largest = names.DAILY_HARMFUL_OUTPUTS
     columns = {
-        "expected": names.DAILY_HARMFUL_OUTPUTS,
+        "expected": largest,
         "lower": names.DAILY_HARMFUL_OUTPUTS_LOWER,
         "upper": names.DAILY_HARMFUL_OUTPUTS_UPPER,
         "P(at least one)": names.ANY_HARMFUL_OUTPUT_PROBABILITY,
         "requests": names.DAILY_REQUESTS,
         "mean p": names.HARM_PROBABILITY,
-        "mean p, upper (95%)": names.HARM_PROBABILITY_UPPER,
+        "mean p upper": names.HARM_PROBABILITY_UPPER,
         "worst query": names.WORST_QUERY_PROBABILITY,
     }
     panel = (
@@ -178,10 +183,11 @@ def _strata(strata: Strata) -> table.Panel:
             empty=_NO_FORECAST,
         )
         .span(24)
+        .sort_by([common_builders.TableSortByFieldState().display_name("expected").desc(True)])
         .override_by_name("P(at least one)", properties(unit="percentunit"))
     )
-    for name in ("mean p", "mean p, upper (95%)", "worst query"):
-        panel.override_by_name(name, properties(unit=_SMALL))
+    for name in ("mean p", "mean p upper", "worst query"):
+        panel.override_by_name(name, properties(unit=_SMALL, decimals=1))
     return panel
 
 
@@ -196,7 +202,7 @@ def _retries() -> timeseries.Panel:
             query(series(names.TOTAL_RETRY_HARM_PROBABILITY_UPPER), "upper end (90%)"),
             query(series(names.TOTAL_HARM_PROBABILITY), "one answer"),
             empty=_NO_FORECAST,
-        )
+        ).decimals(1)
     )
 
 

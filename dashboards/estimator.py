@@ -25,7 +25,7 @@ def estimator(docs: Docs) -> builders.Dashboard:
         "riskmon-estimator",
         "Whether the estimates behind the forecast may be believed, and what they cost.",
         (
-            Row("Does it miss harm?", _missed()),
+            Row("Does it miss harm?", _missed(docs)),
             Row("Are its error bars honest?", _error_bars()),
             Row("Does it run?", _runs(docs)),
             Row("What does it cost?", _costs()),
@@ -35,7 +35,7 @@ def estimator(docs: Docs) -> builders.Dashboard:
     )
 
 
-def _missed() -> list[AnyPanel]:
+def _missed(docs: Docs) -> list[AnyPanel]:
     return [
         graph(
             "Do the proposals miss harm?",
@@ -44,7 +44,9 @@ def _missed() -> list[AnyPanel]:
             "percentunit",
             query(series(names.ESTIMATE_COVERAGE_GAP_RATIO), _EACH_HARM),
             empty=_NO_ESTIMATE,
-        ).min(0),
+        )
+        .min(0)
+        .links([docs.runbook("RiskmonEstimatorUnhealthy")]),
         logarithmic(
             graph(
                 "How much harm could they miss at most?",
@@ -56,8 +58,8 @@ def _missed() -> list[AnyPanel]:
                 ),
                 query(series(names.TOTAL_HARM_PROBABILITY), f"{_EACH_HARM}: estimated"),
                 empty=_NO_ESTIMATE,
-            )
-        ),
+            ).decimals(1)
+        ).links([docs.runbook("RiskmonUncoveredHarm")]),
         bars(
             "Which prompts need a second look?",
             "Prompts of the last cycle by the flag that their estimates carry; docs/method.md explains each. NO_HITS "
@@ -181,7 +183,7 @@ def _costs() -> list[AnyPanel]:
         tile(
             "Tokens per second",
             "Tokens pushed through any model over device time, both in the time range of the dashboard.",
-            "none",
+            "short",
             present(
                 f"{growth(names.ESTIMATE_TOKENS, '$__range')} "
                 f"/ ({growth(names.ESTIMATE_DEVICE_SECONDS, '$__range')} > 0)",
@@ -189,7 +191,7 @@ def _costs() -> list[AnyPanel]:
             ),
             empty="No device time was spent in this time range",
         )
-        .decimals(0)
+        .decimals(1)
         .thresholds(limits((None, BLUE))),
         tile(
             "Failed prompts",
@@ -251,7 +253,7 @@ def _backtest_age() -> AnyPanel:
             present(age(names.BACKTEST_LAST_SUCCESS), "age"),
             empty="Not run yet",
         )
-        .decimals(0)
+        .decimals(1)
         .height(8)
         .span(6)
         .thresholds(limits((None, GREEN), (14_400, AMBER)))

@@ -58,7 +58,7 @@ def _at_a_glance(docs: Docs) -> list[AnyPanel]:
     over_budget = docs.runbook("RiskmonForecastOverBudget")
     return [
         tile(
-            "How much of the budget is forecast?",
+            "How much of the budget?",
             "Expected harmful outputs of the next 24 hours over the configured daily budget. Above 100% is over "
             "budget.",
             "percentunit",
@@ -73,7 +73,9 @@ def _at_a_glance(docs: Docs) -> list[AnyPanel]:
             "percentunit",
             present(series(names.TOTAL_DAILY_OVER_BUDGET_PROBABILITY), _EACH_HARM),
             empty=_NO_BUDGET,
-        ).thresholds(limits((None, GREEN), (0.5, AMBER), (0.9, RED))),
+        )
+        .decimals(1)
+        .thresholds(limits((None, GREEN), (0.5, AMBER), (0.9, RED))),
         tile(
             "P(at least one), 24 h",
             "Probability of at least one harmful output in the next 24 hours, over all strata. Cautious: it counts "
@@ -81,7 +83,9 @@ def _at_a_glance(docs: Docs) -> list[AnyPanel]:
             "percentunit",
             present(series(names.TOTAL_ANY_HARMFUL_OUTPUT_PROBABILITY), _EACH_HARM),
             empty=_NO_FORECAST,
-        ).thresholds(limits((None, BLUE))),
+        )
+        .decimals(1)
+        .thresholds(limits((None, BLUE))),
         tile(
             "How many, next 24 h?",
             "Expected harmful outputs of the next 24 hours, over all strata.",
@@ -104,7 +108,7 @@ def _at_a_glance(docs: Docs) -> list[AnyPanel]:
             present(age(names.FORECAST_LAST_SUCCESS), "age"),
             empty=_NO_FORECAST,
         )
-        .decimals(0)
+        .decimals(1)
         .thresholds(limits((None, GREEN), (900, AMBER), (3600, RED))),
         marked(
             graph(
@@ -137,7 +141,7 @@ def _alerts(docs: Docs) -> table.Panel:
             hidden=("__name__", "Value", "alertstate", "instance", "job"),
         )
         .height(7)
-        .override_by_name("alertname", properties(links=[runbook.build()]))
+        .override_by_name("alertname", properties(links=[runbook.build()], custom__width=240))
     )
 
 
@@ -193,7 +197,7 @@ def _horizons() -> table.Panel:
         found = {"today": today, "next 24 h": day, "next 7 days": week}
         return named("horizon", {name: one_per((HARM,), metric) for name, metric in found.items()})
 
-    chance = properties(unit="percentunit")
+    chance = properties(unit="percentunit", decimals=1)
     return listing(
         "And on other horizons?",
         "Expected number, 90% prediction interval, and probability of more than the budget: for the present local day, "

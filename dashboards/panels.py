@@ -89,7 +89,7 @@ def listing(
         title: the question.
         description: what it shows, and how to read it.
         unit: of the figures; a column may override it.
-        columns: queries by the name of their column.
+        columns: queries by the name of their column; a cell without a value shows a dash.
         empty: what stands there without rows.
         hidden: labels that no one needs to see.
     """
@@ -97,7 +97,16 @@ def listing(
         f"Value #{_letter(place)}" if len(columns) > 1 else "Value": name
         for place, name in enumerate(columns)
     }
-    panel = table.Panel().height(_GRAPH_HEIGHT).span(_GRAPH_WIDTH).frame_index(0).show_header(True)
+    panel = (
+        table.Panel()
+        .height(_GRAPH_HEIGHT)
+        .span(_GRAPH_WIDTH)
+        .frame_index(0)
+        .show_header(True)
+        .min_width(60)
+        .align(common.FieldTextAlignment.AUTO)
+        .cell_options(common.TableAutoCellOptions())
+    )
     if len(columns) > 1:
         panel.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(
@@ -111,6 +120,8 @@ def listing(
             },
         )
     )
+    for name in columns:
+        panel.override_by_name(name, properties(noValue="–"))
     return _said(panel, title, description, unit, empty, tuple(columns.values()))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import common
 
 from dashboards import queries
 from dashboards.frame import AnyPanel, Row, board
 from dashboards.links import Docs
-from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, listing, properties, tile
-from dashboards.queries import age, column, growth, one_per, present, query, rate, series
+from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
+from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
 from riskmon.publish.names.metric import REASON, TASK
 
@@ -42,7 +43,7 @@ def _up(docs: Docs) -> list[AnyPanel]:
             empty="No such target in Prometheus",
         )
         .thresholds(_UP)
-        .links([docs.runbook("RiskmonDown")]),
+        .links([docs.runbook("RiskmonAbsent")]),
         tile(
             "Does the source answer?",
             "1 when the traffic source answered its last check.",
@@ -66,7 +67,9 @@ def _up(docs: Docs) -> list[AnyPanel]:
             "1 when the store could be read for the scrape. At 0 all that it holds is absent.",
             "bool_yes_no",
             present(series(names.STORE_UP), "store"),
-        ).thresholds(_UP),
+        )
+        .thresholds(_UP)
+        .links([docs.runbook("RiskmonStoreDown")]),
         tile(
             "How far behind is the intake?",
             "Unread messages over all partitions.",
@@ -74,16 +77,14 @@ def _up(docs: Docs) -> list[AnyPanel]:
             present(series(names.KAFKA_LAG), "lag"),
             empty="Unknown while the source does not answer",
         ).thresholds(limits((None, BLUE))),
-        listing(
+        tile(
             "What is running?",
-            "Version of riskmon, deployed model, and judges in use.",
+            "Deployed model, judges in use, and version of riskmon.",
             "none",
-            {"Value": column(one_per(names.BUILD_INFO.labels, names.BUILD_INFO))},
-            empty="Nothing was scraped in this time range",
-            hidden=("Value",),
+            present(series(names.BUILD_INFO), "{{model}}, {{judge}}, riskmon {{version}}"),
         )
-        .span(4)
-        .height(4),
+        .text_mode(common.BigValueTextMode.NAME)
+        .thresholds(limits((None, BLUE))),
     ]
 
 
@@ -111,7 +112,9 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             "short",
             query(series(names.KAFKA_LAG), "lag"),
             empty="Unknown while the source does not answer",
-        ).min(0),
+        )
+        .min(0)
+        .links([docs.runbook("RiskmonIngestLagging")]),
         graph(
             "What is rejected, and why?",
             "Messages of the last hour, at each moment, that are no requests, by reason. docs/operations.md explains "
@@ -120,6 +123,7 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             query(growth(names.PROMPTS_REJECTED, "1h"), f"{{{{{REASON}}}}}"),
         )
         .min(0)
+        .links([docs.runbook("RiskmonMessagesRejected")])
         .span(12),
         graph(
             "How much of it is rejected?",
@@ -152,7 +156,9 @@ def _jobs(docs: Docs) -> list[AnyPanel]:
             "Runs of scheduled jobs that failed or were skipped in the last hour, at each moment.",
             "short",
             query(growth(names.JOB_FAILURES, "1h"), f"{{{{{TASK}}}}}"),
-        ).min(0),
+        )
+        .min(0)
+        .links([docs.runbook("RiskmonJobFailing")]),
         graph(
             "How long does a cycle take?",
             "Wall time of the last successful estimate cycle.",
@@ -165,7 +171,6 @@ def _jobs(docs: Docs) -> list[AnyPanel]:
 
 def _process() -> list[AnyPanel]:
     """The daemon's main process; the device worker is a process of its own and has no such metrics."""
-    ceiling = properties(custom__lineStyle={"fill": "dash", "dash": [10, 10]}, custom__fillOpacity=0)
     return [
         graph(
             "How much memory does it hold?",
@@ -185,14 +190,12 @@ def _process() -> list[AnyPanel]:
         .span(6),
         graph(
             "Do file descriptors run out?",
-            "Open file descriptors of the daemon, and how many it may open.",
-            "short",
-            query(series(queries.PROCESS_FDS), "open"),
-            query(series(queries.PROCESS_MAX_FDS), "limit"),
+            "Open file descriptors of the daemon over how many it may open.",
+            "percentunit",
+            query(f"{series(queries.PROCESS_FDS)} / {series(queries.PROCESS_MAX_FDS)}", "open"),
         )
         .min(0)
-        .span(6)
-        .override_by_name("limit", ceiling),
+        .span(6),
         graph(
             "Is a scrape quick?",
             "How long the last scrape took. Each reads the store.",

@@ -29,19 +29,19 @@ def panels(docs: Docs) -> list[AnyPanel]:
             present(age(names.ESTIMATE_LAST_SUCCESS), "age"),
             empty=_NO_ESTIMATE,
         )
-        .decimals(0)
+        .decimals(1)
         .thresholds(limits((None, GREEN), (18_000, AMBER), (32_400, RED)))
         .links([docs.runbook("RiskmonEstimateStale")]),
         tile(
-            "On how many prompts does it rest?",
+            "On how many prompts?",
             "Estimated prompts that the forecast over all strata rests on.",
             "short",
             present(series(names.TOTAL_FORECAST_PROMPTS), _EACH_HARM),
             empty=_NO_FORECAST,
         ).thresholds(limits((None, BLUE))),
         tile(
-            "On how many harmful draws?",
-            "Harmful draws that the forecast over all strata rests on. At 0 only the upper limits say anything.",
+            "On how many hits?",
+            "Hits are the harmful draws that the forecast over all strata rests on. At 0 only upper limits inform.",
             "short",
             present(series(names.TOTAL_FORECAST_HITS), _EACH_HARM),
             empty=_NO_FORECAST,
@@ -85,22 +85,23 @@ def backtest(docs: Docs) -> table.Panel:
         "undecided": names.BACKTEST_UNDECIDED,
         "too low": names.BACKTEST_ABOVE,
         "too high": names.BACKTEST_BELOW,
-        "median error": names.BACKTEST_MEDIAN_ERROR,
-        "sampling error": names.BACKTEST_OBSERVATION_ERROR,
-        "right direction": names.BACKTEST_DIRECTION,
+        "error": names.BACKTEST_MEDIAN_ERROR,
+        "by sampling": names.BACKTEST_OBSERVATION_ERROR,
+        "direction": names.BACKTEST_DIRECTION,
     }
     panel = listing(
         "Were past forecasts right?",
         "Forecasts of the last 30 days, one a day, against judged production responses. Too low, too high: days on "
-        "which responses contradict the 90% interval; of ten scored days one may. Median error is a factor (1 is "
-        "exact), sampling error the part of it that few responses make by themselves. Empty cells cannot be told.",
+        "which responses contradict the 90% interval; of ten scored days one may. Error is the median factor (1 is "
+        "exact), by sampling what few responses make of it by themselves. Direction: real changes forecast with the "
+        "right sign. A dash cannot be told.",
         "none",
         {name: column(one_per((HARM,), metric)) for name, metric in columns.items()},
         empty=_NO_RESPONSES,
     ).span(12)
-    for name in ("median error", "sampling error"):
+    for name in ("error", "by sampling"):
         panel.override_by_name(name, properties(decimals=2))
-    return panel.override_by_name("right direction", properties(unit="percentunit", decimals=0)).links(
+    return panel.override_by_name("direction", properties(unit="percentunit", decimals=0)).links(
         [docs.runbook("RiskmonForecastsTooLow")]
     )
 
@@ -129,7 +130,7 @@ def _observed() -> timeseries.Panel:
         graph(
             "Did production show harm?",
             "Production responses that the judge found harmful, in the last 24 hours at each moment. Only those of "
-            "sampled prompts are judged, so these are not all.",
+            "sampled prompts are judged, so these are not all. Dashed, on the right: how many were judged.",
             "short",
             query(growth(names.OBSERVED_HARMFUL_OUTPUTS, "24h"), f"{_EACH_HARM}: harmful"),
             query(growth(names.OBSERVED_OUTPUTS, "24h"), f"{_EACH_HARM}: judged"),
@@ -137,4 +138,8 @@ def _observed() -> timeseries.Panel:
         )
         .min(0)
         .span(6)
+        .override_by_regexp(
+            ".*: judged",
+            properties(custom__axisPlacement="right", custom__lineStyle={"fill": "dash", "dash": [4, 6]}),
+        )
     )

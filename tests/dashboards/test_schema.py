@@ -14,10 +14,13 @@ OF_PROMETHEUS = {"expr", "tagKeys", "textFormat", "titleFormat"}
 every_board = pytest.mark.parametrize("uid", BOARDS)
 
 
-def faults(schema: str, value: Any) -> list[str]:
+def faults(schema: str, value: Any, *, whole: bool = True) -> list[str]:
+    """What the schema objects to; without `whole`, what is missing is no fault."""
     validator = Draft7Validator(json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8")))
     return [
-        f"{'/'.join(map(str, error.path))}: {error.message[:200]}" for error in validator.iter_errors(value)
+        f"{'/'.join(map(str, error.path))}: {error.message[:200]}"
+        for error in validator.iter_errors(value)
+        if whole or error.validator != "required"
     ]
 
 
@@ -39,10 +42,9 @@ def test_every_panel_has_options_and_fields_that_its_kind_knows(uid):
             assert faults(f"Of{kind}Field", custom) == [], panel["title"]
 
 
-@every_board
-def test_overrides_set_what_the_kind_of_panel_knows(uid):
+def test_overrides_set_what_the_kind_of_panel_knows():
     seen = 0
-    for panel in panels(read(uid)):
+    for panel in [panel for uid in BOARDS for panel in panels(read(uid))]:
         for override in panel["fieldConfig"]["overrides"]:
             own = {
                 item["id"].removeprefix("custom."): item["value"]
@@ -51,8 +53,9 @@ def test_overrides_set_what_the_kind_of_panel_knows(uid):
             }
             if own:
                 seen += 1
-                assert faults(f"Of{panel['type'].capitalize()}Field", own) == [], panel["title"]
-    assert seen or uid == "riskmon-estimator"
+                schema = f"Of{panel['type'].capitalize()}Field"
+                assert faults(schema, own, whole=False) == [], panel["title"]
+    assert seen > 5
 
 
 def test_the_schemas_notice_a_fault():

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from riskmon.publish import names
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ("riskmon-overview", "riskmon-estimator", "riskmon-pipeline")
+
+# One alert that fires at once, so that there is something to show.
+OVER_BUDGET = f"""
+groups:
+  - name: riskmon
+    rules:
+      - alert: RiskmonForecastOverBudget
+        expr: {names.TOTAL_DAILY_HARMFUL_OUTPUTS.name} / {names.RISK_BUDGET.name} > 1
+        labels: {{severity: page}}
+"""
 
 Board = dict[str, Any]
 
@@ -44,12 +53,3 @@ def filled(expression: str, values: dict[str, str]) -> str:
     for name in sorted(values, key=len, reverse=True):
         expression = expression.replace(f"${{{name}:raw}}", values[name]).replace(f"${name}", values[name])
     return expression
-
-
-def impatient_rules() -> str:
-    """The alerts of docs/operations.md, firing at once."""
-    blocks = re.findall(r"```yaml\n(groups:.*?)```", (ROOT / "docs" / "operations.md").read_text(), flags=re.S)
-    content = yaml.safe_load(blocks[0])
-    for rule in content["groups"][0]["rules"]:
-        rule["for"] = "0s"
-    return str(yaml.safe_dump(content))

@@ -5,15 +5,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-
-NO_RULES = "groups: []\n"
 
 _DEADLINE_S = 30.0
 
@@ -50,47 +48,38 @@ StartPrometheus = Callable[..., PrometheusServer]
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
     """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules where given."""
+    binary = _installed("prometheus")
     with ExitStack() as stack:
 
-        def start(address: str, rules: str = NO_RULES) -> PrometheusServer:
+        def start(address: str, rules: str = "groups: []\n") -> PrometheusServer:
             folder = tmp_path / f"prometheus-{address.rpartition(':')[2]}"
-            return stack.enter_context(serve(folder, address, rules))
+            folder.mkdir()
+            config = folder / "prometheus.yml"
+            config.write_text(
+                "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+                "rule_files: [rules.yml]\n"
+                "scrape_configs:\n"
+                "  - job_name: riskmon\n"
+                f"    static_configs: [{{targets: ['{address}']}}]\n"
+            )
+            (folder / "rules.yml").write_text(rules)
+            port = _free_port()
+            process = subprocess.Popen(
+                [
+                    binary,
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={folder / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=(folder / "log").open("wb"),
+            )
+            stack.callback(_end, process)
+            server = PrometheusServer(f"http://127.0.0.1:{port}")
+            _await_ready(server.url, process, folder / "log")
+            return server
 
         yield start
-
-
-@contextmanager
-def serve(folder: Path, address: str, rules: str = NO_RULES) -> Iterator[PrometheusServer]:
-    """A Prometheus that scrapes an address every second, with its database in `folder / "data"`, which may have a past."""
-    binary = _installed("prometheus")
-    folder.mkdir(exist_ok=True)
-    config = folder / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
-        "rule_files: [rules.yml]\n"
-        "scrape_configs:\n"
-        "  - job_name: riskmon\n"
-        f"    static_configs: [{{targets: ['{address}']}}]\n"
-    )
-    (folder / "rules.yml").write_text(rules)
-    port = free_port()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                binary,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-    try:
-        server = PrometheusServer(f"http://127.0.0.1:{port}")
-        _await_ready(server.url, process, folder / "log")
-        yield server
-    finally:
-        _end(process)
 
 
 def lint_metrics(exposition: str) -> str:
@@ -112,7 +101,7 @@ def _installed(name: str) -> str:
     return path
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

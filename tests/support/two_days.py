@@ -22,6 +22,7 @@ from riskmon.records.change import Change
 
 LENGTH = timedelta(days=2)
 _DEPLOYED = timedelta(hours=17)
+_TAKES = timedelta(seconds=13)
 _CYCLE, _DAY, _HOUR = timedelta(hours=4), timedelta(days=1), timedelta(hours=1)
 # Requests a day and mean probability of each harm, by stratum.
 _STRATA = {
@@ -45,7 +46,7 @@ class TwoDays:
 
     def snapshot(self, now: datetime) -> Snapshot:
         """What the store holds at a moment."""
-        made_at = _floor(now, timedelta(minutes=5))
+        made_at = _floor(now - _TAKES, timedelta(minutes=5))
         forecasts = tuple(f for harm in _SPREAD for f in self._forecasts(harm, made_at))
         totals = [f for f in forecasts if f.stratum is None]
         cycle = self._cycle(now)
@@ -57,7 +58,7 @@ class TwoDays:
             counters=self._counters(now),
             last_cycle=cycle,
             last_success=cycle,
-            forecast_at=made_at + timedelta(seconds=13),
+            forecast_at=made_at + _TAKES,
             traffic=TrafficStatus(up=True, lag_messages=self._lag(now), at=now - timedelta(seconds=4)),
             sensitivity=replace(SENSITIVITY, finished_at=_floor(now, _DAY) - timedelta(hours=3)),
             changes={harm: self._change(harm, made_at) for harm in _SPREAD},
@@ -127,7 +128,7 @@ class TwoDays:
             1_642,
             391,
         )
-        unit = FULL.forecasts[0]
+        whole = next(f for f in FULL.forecasts if f.harm == harm and f.stratum is None)
         return forecast(
             harm,
             cell,
@@ -137,10 +138,10 @@ class TwoDays:
             upper_50=end(0.75),
             lower_99=end(0.005),
             upper_99=end(0.995),
-            worst_query_probability=min(2_000 * p, 0.4),
+            worst_query_probability=300 * p,
             over_budget_probability=_over(harm, expected),
-            variance=unit.variance,
-            unseen_share=0.13,
+            variance=whole.variance,
+            unseen_share=whole.unseen_share,
             retries=10,
             retry_probability=8.1 * p,
             retry_lower=5 * p,
@@ -188,7 +189,7 @@ class TwoDays:
     def _counters(self, now: datetime) -> Counters:
         days = (now - (self.end - 30 * _DAY)) / _DAY
         day_part = days + 0.05 * _wave(now - timedelta(hours=6), _DAY)
-        cycles = (self._cycle(now).finished_at - (self.end - 30 * _DAY)) / _CYCLE
+        cycles = self._cycles(now)
         harmful = {"misuse": 0.4, "insult": 2.6}
         return Counters(
             consumed=round(1_284_300 * day_part),
@@ -201,6 +202,12 @@ class TwoDays:
             observed={harm: (round(2_900 * days), int(rate * days)) for harm, rate in harmful.items()},
             job_failures={"estimate": int(0.7 * days)},
         )
+
+    def _cycles(self, now: datetime) -> float:
+        """Cycles done so far; every finished estimate counts at once."""
+        started = _floor(now, _CYCLE)
+        share = min((now - started) / timedelta(minutes=26, seconds=30), 1.0)
+        return (started - (self.end - 30 * _DAY)) / _CYCLE + share
 
     def _lag(self, now: datetime) -> int:
         return round(900 + 700 * _wave(now, timedelta(hours=5)))

@@ -1,7 +1,7 @@
 """A dashboard as Grafana would lay it out, with Prometheus' answer to every expression.
 
-Repeated rows are written out, variables put in, and queries asked over the dashboard's time range, in steps that fit the
-width of a graph.
+Repeated rows are written out, variables put in, and queries asked over the dashboard's time range, in steps that fit
+the width of a graph.
 """
 
 from __future__ import annotations
@@ -74,7 +74,10 @@ def _ask(
 ) -> dict[str, Any]:
     expression = filled(target["expr"], chosen)
     if target.get("instant"):
-        series = [{"metric": row["metric"], "values": [row["value"]]} for row in watcher.query(expression)]
+        series = [
+            {"metric": row["metric"], "values": [row["value"]]}
+            for row in _get(watcher, "query", expression, time=now.timestamp())
+        ]
     else:
         series = _over_time(watcher, expression, now, STEP)
     for row in series:
@@ -85,16 +88,14 @@ def _ask(
 def _over_time(
     watcher: PrometheusServer, expression: str, now: datetime, step: timedelta
 ) -> list[dict[str, Any]]:
-    got = httpx.get(
-        f"{watcher.url}/api/v1/query_range",
-        params={
-            "query": expression,
-            "start": (now - RANGE).timestamp(),
-            "end": now.timestamp(),
-            "step": step.total_seconds(),
-        },
-        timeout=60,
+    start = (now - RANGE).timestamp()
+    return _get(
+        watcher, "query_range", expression, start=start, end=now.timestamp(), step=step.total_seconds()
     )
+
+
+def _get(watcher: PrometheusServer, how: str, expression: str, **times: float) -> list[dict[str, Any]]:
+    got = httpx.get(f"{watcher.url}/api/v1/{how}", params={"query": expression, **times}, timeout=60)
     series: list[dict[str, Any]] = got.raise_for_status().json()["data"]["result"]
     return series
 

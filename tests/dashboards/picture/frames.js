@@ -3,6 +3,7 @@ import {
   FieldType,
   Registry,
   applyFieldOverrides,
+  cacheFieldDisplayNames,
   createDataFrame,
   standardTransformers,
   standardTransformersRegistry,
@@ -20,7 +21,6 @@ standardTransformersRegistry.setInit(() =>
 );
 
 const STANDARD = ["color", "decimals", "displayName", "links", "mappings", "max", "min", "noValue", "thresholds", "unit"];
-const CUSTOM = ["fillBelowTo", "fillOpacity", "hideFrom", "lineStyle", "lineWidth", "stacking", "width", "cellOptions", "align"];
 const setting = (path, isCustom) => ({
   id: isCustom ? `custom.${path}` : path,
   path,
@@ -32,7 +32,6 @@ const setting = (path, isCustom) => ({
   shouldApply: () => true,
   settings: {},
 });
-const settings = new Registry(() => [...STANDARD.map((id) => setting(id, false)), ...CUSTOM.map((id) => setting(id, true))]);
 
 // What Grafana's time series panel takes where a dashboard says nothing.
 const LINES = {
@@ -58,6 +57,9 @@ const LINES = {
 };
 const CELLS = { align: "auto", cellOptions: { type: "auto" }, inspect: false };
 
+const custom = [...Object.keys({ ...LINES, ...CELLS }), "axisSoftMax", "axisSoftMin", "fillBelowTo", "lineStyle", "minWidth", "width"];
+const settings = new Registry(() => [...STANDARD.map((id) => setting(id, false)), ...custom.map((id) => setting(id, true))]);
+
 export async function framesOf(panel, theme) {
   const several = panel.answers.length > 1;
   let frames = panel.answers.flatMap((answer) => (answer.table ? [asTable(answer, several)] : answer.series.map(asSeries(answer))));
@@ -67,7 +69,7 @@ export async function framesOf(panel, theme) {
   }
   const own = panel.type === "timeseries" ? LINES : panel.type === "table" ? CELLS : {};
   const { defaults, overrides } = panel.fieldConfig;
-  return applyFieldOverrides({
+  const made = applyFieldOverrides({
     data: frames,
     fieldConfig: {
       defaults: { ...defaults, color: defaults.color ?? { mode: colorMode(panel) }, custom: { ...own, ...defaults.custom } },
@@ -78,6 +80,8 @@ export async function framesOf(panel, theme) {
     theme,
     timeZone: "utc",
   });
+  cacheFieldDisplayNames(made);
+  return made;
 }
 
 const colorMode = (panel) => (panel.type === "timeseries" ? "palette-classic" : "thresholds");

@@ -7,6 +7,7 @@ time of each moment, and `promtool` makes the blocks. A Prometheus that is start
 from __future__ import annotations
 
 import subprocess
+import time
 from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ def write(life: TwoDays, until: datetime, target: dict[str, str], data: Path, wo
     lines: dict[tuple[str, str], list[str]] = defaultdict(list)
     now = life.end - LENGTH
     while now < until:
+        began = time.perf_counter()
         registry = build_registry(lambda at=now: life.snapshot(at), life.facts(now))  # type: ignore[misc]
         for family in registry.collect():
             # Counters of the client library's own carry a `_created` beside them, which nothing here asks for.
@@ -38,6 +40,9 @@ def write(life: TwoDays, until: datetime, target: dict[str, str], data: Path, wo
             lines[family.name, family.type] += [
                 f"{s.name}{{{_labels({**s.labels, **target})}}} {s.value} {now.timestamp():.3f}" for s in kept
             ]
+        # What Prometheus adds to every scrape.
+        for name, value in (("up", 1), ("scrape_duration_seconds", time.perf_counter() - began)):
+            lines[name, "gauge"].append(f"{name}{{{_labels(target)}}} {value} {now.timestamp():.3f}")
         now += _STEP
     text = work / "history.txt"
     with text.open("w", encoding="utf-8") as out:

@@ -137,7 +137,7 @@ const Bars = ({ panel, frames, width, height }) =>
   );
 
 const Table = ({ panel, frames, width, height }) => (
-  <TableNG data={frames[0]} width={width} height={height} fieldConfig={panel.fieldConfig} enableVirtualization={false} timeRange={range} />
+  <TableNG data={frames[0]} width={width} height={height} fieldConfig={panel.fieldConfig} initialSortBy={panel.options.sortBy} enableVirtualization={false} timeRange={range} />
 );
 
 function Placed({ panel }) {
