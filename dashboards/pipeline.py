@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common
 
@@ -84,6 +85,7 @@ def _up(docs: Docs) -> list[AnyPanel]:
             present(series(names.BUILD_INFO), "{{model}}, {{judge}}, riskmon {{version}}"),
         )
         .text_mode(common.BigValueTextMode.NAME)
+        .text(common_builders.VizTextDisplayOptions().value_size(15))
         .thresholds(limits((None, BLUE))),
     ]
 

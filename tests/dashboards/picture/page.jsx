@@ -90,7 +90,6 @@ const repeated = (panel, frames, width, height, renderValue, more) => (
   />
 );
 
-// Grafana shows a tile's name only beside others.
 const Tiles = ({ panel, frames, width, height }) =>
   repeated(
     panel,
@@ -99,11 +98,13 @@ const Tiles = ({ panel, frames, width, height }) =>
     height,
     ({ value, width, height, count }) => (
       <BigValue
-        value={count === 1 ? { ...value.display, title: undefined } : value.display}
+        value={value.display}
+        count={count}
         colorMode={panel.options.colorMode}
         graphMode="none"
         justifyMode={panel.options.justifyMode}
         textMode={panel.options.textMode}
+        text={panel.options.text}
         width={width}
         height={height}
         theme={theme}
