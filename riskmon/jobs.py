@@ -85,7 +85,8 @@ def forecast(store: Store, config: Config, command: str, now: datetime) -> list[
 def preview_forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
     """Forecast the next 24 hours from what the store holds, and leave the store as it is."""
     traffic = config.require_traffic(command)
-    since = now - config.forecast.lookback - traffic.window
+    # Estimates of the day before tell whether p moved on the last one.
+    since = now - max(config.forecast.lookback, 2 * _DAY) - traffic.window
     return make_forecasts(
         config.forecast,
         window=traffic.window,

@@ -39,7 +39,10 @@ def _fit_shape(excess: FloatArray) -> float:
     quartile = excess[int(m / 4 + 0.5) - 1]
     candidates = 1 / excess[-1] + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / (3 * quartile)
     shapes = np.log1p(-candidates[:, None] * excess).mean(axis=1)
-    profile = m * (np.log(-candidates / shapes) - shapes - 1)
+    # A candidate of 0 is the exponential distribution, with the mean as its scale.
+    flat = candidates == 0
+    scales = np.where(flat, excess.mean(), -shapes / np.where(flat, 1.0, candidates))
+    profile = m * (-np.log(scales) - shapes - 1)
     posterior = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
     theta = float((candidates * posterior).sum() / posterior.sum())
     shape = float(np.log1p(-theta * excess).mean())
