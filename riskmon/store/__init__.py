@@ -6,6 +6,7 @@ concern holds plain functions that take a connection: intake, pending, results, 
 coverage, forecasts, backtests, purge.
 """
 
-from riskmon.store.facade import Store, open_store
+from riskmon.store.facade import Store
+from riskmon.store.opening import open_store
 
 __all__ = ["Store", "open_store"]

@@ -13,8 +13,8 @@
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
 
-They stand in modules by subject, with the columns that several share in `columns`. The migrations build the same tables;
-a test compares the two.
+They stand in modules by subject, with the columns that several share in `columns`. The migrations build the same
+tables; a test compares the two.
 """
 
 from riskmon.store.tables.columns import metadata
