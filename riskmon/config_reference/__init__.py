@@ -2,5 +2,5 @@
 
 `python -m riskmon.config_reference page > docs/configuration.md` and
 `python -m riskmon.config_reference file > deploy/riskmon.yaml` write them anew; a test says when that is due.
-Key, type, default and meaning are read from the fields; only the examples of keys without a default stand in `examples`.
+Key, type, default and meaning are read from the fields; the examples of keys without a default stand in `examples`.
 """
