@@ -109,7 +109,7 @@ def change(store: Store, config: Config, made: Sequence[Forecast]) -> dict[str, 
     Args:
         made: all forecasts of one moment.
     """
-    before = store.forecasts_nearest(made[0].made_at - _DAY, _DAY_MAY_DIFFER_BY)
+    before = store.history.forecasts_nearest(made[0].made_at - _DAY, _DAY_MAY_DIFFER_BY)
     return change_between(before, made, draws=config.forecast.draws, rng=_chance(config, made))
 
 
@@ -149,13 +149,13 @@ def back_test(store: Store, config: Config, command: str, now: datetime) -> list
     harms = [harm.name for harm in config.all_harms]
     forecasts = [
         made
-        for made in store.daily_forecasts(since, now)
+        for made in store.history.daily_forecasts(since, now)
         if made.harm in harms and (made.harm not in errors or made.made_at >= errors[made.harm].made_at)
     ]
     cycle = store.last_complete_cycle()
     results = score_forecasts(
         forecasts,
-        store.judged_windows(since - window, harms),
+        store.history.judged_windows(since - window, harms),
         window=window,
         until=cycle.started_at if cycle is not None else since,
         rng=np.random.default_rng([config.estimate.seed, int(now.timestamp())]),

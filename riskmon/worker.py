@@ -196,7 +196,7 @@ def _serve(pipe: Connection, config: Config) -> None:
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
     # cores make the model itself many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from riskmon.estimate.session import open_session
+    from riskmon.estimate.opening import open_session
 
     try:
         session = open_session(config)

@@ -13,7 +13,7 @@ from support.estimates import world_config
 from support.worlds import PROMPT
 
 from riskmon.errors import ModelUnavailable, WorkerLost
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
 from riskmon.worker import DeviceWorker
 

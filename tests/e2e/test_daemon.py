@@ -154,7 +154,7 @@ def test_once_reads_estimates_forecasts_and_ends(kafka_broker, world, tmp_path):
         outputs, harmful = counters.observed["bad"]
         assert outputs == cycle.prompts
         assert harmful <= outputs
-        windows = store.judged_windows(datetime(2026, 1, 1, tzinfo=UTC))
+        windows = store.history.judged_windows(datetime(2026, 1, 1, tzinfo=UTC))
         assert sum(window.judged for window in windows) == outputs
         assert sum(window.harmful for window in windows) == harmful
         assert [(test.harm, test.stratum, test.rows) for test in store.backtests()] == [("bad", None, ())]
