@@ -4,6 +4,6 @@ from importlib.util import find_spec
 
 pytest_plugins = [
     name
-    for name in ("support.helm", "support.kafka", "support.postgres", "support.prometheus", "support.worlds")
+    for name in ("support.kafka", "support.postgres", "support.prometheus", "support.worlds")
     if find_spec(name) is not None
 ]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import jsonschema
 import pytest
 import yaml
-from support.deployment import COMPOSE, DEPLOY, SERVICES, is_mounted, mounted_files, mounts
+from support.deployment import COMPOSE, DEPLOY, SERVICES, is_mounted, mounted_files, mounts, walk
 
 from riskmon.config_file import load_config
 
@@ -83,10 +83,18 @@ def test_every_path_a_service_is_told_of_is_mounted(service):
                 assert file.exists(), f"{service} is told of {path}, and {file} is not there"
 
 
+def test_alertmanager_is_given_the_secrets_it_reads():
+    file = mounted_files("alertmanager")[PurePosixPath("/etc/alertmanager/alertmanager.yaml")]
+    named = [
+        str(value)
+        for path, value in walk(yaml.safe_load(file.read_text(encoding="utf-8")))
+        if path[-1].endswith("_file")
+    ]
+    assert [path for path in named if not is_mounted("alertmanager", path)] == []
+
+
 def test_the_default_dashboard_is_there():
-    home = PurePosixPath(
-        SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    )
+    home = PurePosixPath(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert (mounted_files("grafana")[home.parent] / home.name).is_file()
 
 
@@ -142,14 +150,16 @@ def test_the_script_makes_the_secrets_once_and_closes_them(tmp_path):
     wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
     made = {path.name: path.read_text() for path in folder.iterdir()}
     assert set(made) == wanted
-    assert len(set(made.values())) == len(made)
-    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in made.values())
+    random = [value for value in made.values() if value]
+    assert len(set(random)) == len(random) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in random)
     assert folder.stat().st_mode & 0o777 == 0o700
-    (folder / "page_password").chmod(0o600)
-    (folder / "page_password").write_text("of my own")
+    own = {"page_password": "of my own", "slack-url": "https://hooks.example.org"}
+    for name, value in own.items():
+        (folder / name).write_text(value)
     subprocess.run(["sh", script], check=True, capture_output=True)
     again = {path.name: path.read_text() for path in folder.iterdir()}
-    assert again == made | {"page_password": "of my own"}
+    assert again == made | own
 
 
 def test_git_leaves_the_secrets_out():

@@ -1,14 +1,19 @@
 """deploy/prometheus as Prometheus itself sees it, in the places where the Compose file puts it."""
 
 import shutil
+import socket
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import httpx
 import pytest
 import yaml
 from support.deployment import DEPLOY, SERVICES, is_mounted, mounted_files
-from support.prometheus import StartPrometheus
+from support.prometheus import PrometheusServer
 from support.snapshots import FACTS, FULL
 
 from riskmon.config.publish import AuthConfig, PublishConfig
@@ -18,11 +23,15 @@ FILE = DEPLOY / "prometheus" / "prometheus.yml"
 CONFIG = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
-def promtool(*arguments: str | Path) -> str:
-    binary = shutil.which("promtool")
+def installed(name: str) -> str:
+    binary = shutil.which(name)
     if binary is None:
-        pytest.fail("promtool is missing: apt-get install -y --no-install-recommends prometheus")
-    done = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+        pytest.fail(f"{name} is missing: apt-get install -y --no-install-recommends prometheus")
+    return binary
+
+
+def promtool(*arguments: str | Path) -> str:
+    done = subprocess.run([installed("promtool"), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -71,20 +80,51 @@ def test_it_knows_the_password_of_the_page():
     assert PurePosixPath(path) == PurePosixPath("/run/secrets/page_password")
 
 
-def test_prometheus_scrapes_riskmon_with_it(container, tmp_path, prometheus: StartPrometheus):
+@contextmanager
+def prometheus(config: str, folder: Path) -> Iterator[PrometheusServer]:
+    """A real Prometheus with a configuration of the caller's."""
+    (folder / "prometheus.yml").write_text(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            installed("prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        server = PrometheusServer(f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if httpx.get(f"{server.url}/-/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_prometheus_scrapes_riskmon_with_it(tmp_path):
     secret = tmp_path / "page_password"
     secret.write_text("correct horse\n")
     secret.chmod(0o600)
     publish = PublishConfig(auth=AuthConfig(kind="basic", username="riskmon", password_file=secret))
-    facts = replace(FACTS, version="9.8.7")
-    app = build_app(lambda: FULL, facts, lambda: {"intake": True}, list, publish)
+    app = build_app(lambda: FULL, replace(FACTS, version="9.8.7"), lambda: {"intake": True}, list, publish)
     with Server(app, "127.0.0.1:0", auth=publish.auth) as server:
         host, port = server.address
         text = FILE.read_text(encoding="utf-8").replace("riskmon:9108", f"{host}:{port}")
         text = text.replace("/run/secrets/page_password", str(secret)).replace(": 30s", ": 1s")
         text = text.replace("scrape_timeout: 10s", "scrape_timeout: 1s")
-        watcher = prometheus(f"{host}:{port}", config=text)
-        (row,) = watcher.wait_for('riskmon_build_info{job="riskmon"}')
-        assert row["metric"]["version"] == "9.8.7"
-        (up,) = watcher.query('up{job="riskmon"}')
-        assert up["value"][1] == "1"
+        with prometheus(text, tmp_path) as watcher:
+            (row,) = watcher.wait_for('riskmon_build_info{job="riskmon"}')
+            assert row["metric"]["version"] == "9.8.7"
+            (up,) = watcher.query('up{job="riskmon"}')
+            assert up["value"][1] == "1"

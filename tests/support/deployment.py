@@ -22,6 +22,7 @@ def mounts(service: str) -> Iterator[tuple[str, PurePosixPath]]:
     for secret in SERVICES[service].get("secrets", []):
         name = secret if isinstance(secret, str) else secret["source"]
         target = name if isinstance(secret, str) else secret["target"]
+        # An absolute target stands for itself.
         yield COMPOSE["secrets"][name]["file"], PurePosixPath("/run/secrets") / target
 
 

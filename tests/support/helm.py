@@ -49,9 +49,7 @@ class Helm:
 
     @cache  # noqa: B019 - one helm per run of the tests
     def _rendered(self, release: str, values: str) -> str:
-        return self.run(
-            "template", release, self.chart, "--namespace=safety", "--values=-", given=values
-        )
+        return self.run("template", release, self.chart, "--namespace=safety", "--values=-", given=values)
 
     def run(self, *arguments: str | Path, given: str = "") -> str:
         done = subprocess.run(

@@ -47,24 +47,27 @@ StartPrometheus = Callable[..., PrometheusServer]
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
-    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules where given;
-    or one with a whole configuration of the caller's."""
+    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules where given."""
     binary = _installed("prometheus")
     with ExitStack() as stack:
 
-        def start(
-            address: str, rules: str = "groups: []\n", config: str | None = None
-        ) -> PrometheusServer:
+        def start(address: str, rules: str = "groups: []\n") -> PrometheusServer:
             folder = tmp_path / f"prometheus-{address.rpartition(':')[2]}"
             folder.mkdir()
-            file = folder / "prometheus.yml"
-            file.write_text(config or _configuration(address))
+            config = folder / "prometheus.yml"
+            config.write_text(
+                "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+                "rule_files: [rules.yml]\n"
+                "scrape_configs:\n"
+                "  - job_name: riskmon\n"
+                f"    static_configs: [{{targets: ['{address}']}}]\n"
+            )
             (folder / "rules.yml").write_text(rules)
             port = _free_port()
             process = subprocess.Popen(
                 [
                     binary,
-                    f"--config.file={file}",
+                    f"--config.file={config}",
                     f"--storage.tsdb.path={folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{port}",
                 ],
@@ -77,16 +80,6 @@ def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
             return server
 
         yield start
-
-
-def _configuration(address: str) -> str:
-    return (
-        "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
-        "rule_files: [rules.yml]\n"
-        "scrape_configs:\n"
-        "  - job_name: riskmon\n"
-        f"    static_configs: [{{targets: ['{address}']}}]\n"
-    )
 
 
 def lint_metrics(exposition: str) -> str:
