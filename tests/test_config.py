@@ -138,6 +138,7 @@ def test_files_of_secrets_win_over_the_file_and_the_environment_over_them(tmp_pa
         "RISKMON_STORE__URL": "postgresql+psycopg://of-the-file\n",
         "RISKMON_TRAFFIC__SAMPLE_KEY": "of the file",
         "page_password": "of somebody else",
+        "RISKMON_page_password": "of somebody else, as systemd names it",
     }.items():
         (kept / name).write_text(value)
         (tmp_path / name).symlink_to(f"..data/{name}")
