@@ -18,6 +18,7 @@ from riskmon.config.model import ModelConfig
 from riskmon.config.publish import PublishConfig
 from riskmon.config.release import ReleaseConfig
 from riskmon.config.report import ReportConfig
+from riskmon.config.secrets import secret_files
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig
@@ -69,8 +70,8 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
-        return env_settings, init_settings
+        """The environment wins over files of secrets, and these over the configuration file."""
+        return env_settings, *secret_files(file_secret_settings), init_settings
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Config:

@@ -57,6 +57,8 @@ One YAML file, read once at start. [deploy/riskmon.yaml](../deploy/riskmon.yaml)
   `RISKMON_PUBLISH__LISTEN=0.0.0.0:9108`, `RISKMON_TRAFFIC__KAFKA__SECURITY__PASSWORD=...`. Lists are given as JSON:
   `RISKMON_TRAFFIC__STRATA='["model"]'` replaces the whole list. Upper and lower case are the same. A variable whose
   first part is no section is ignored.
+- **Secrets can be files.** `RISKMON_SECRETS_DIR` names a folder; a file in it that is named like such a variable
+  (`RISKMON_STORE__URL`) gives that key its value. The environment wins over these files, and they over the file.
 - **Relative paths** are taken from the folder of the file. `model.target` and the `path` of a checkpoint are a folder
   where there is one, and a hub id otherwise.
 - **A duration** is a number and a unit of `ms`, `s`, `m`, `h` or `d`, longer than zero: `30m`, `1.5h`, `500ms`.
