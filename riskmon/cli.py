@@ -349,6 +349,18 @@ def bench_compare_command(
     typer.echo(render_comparison(compare_files(plain, estimates)))
 
 
+@app.command()
+def rules(
+    config: ConfigOption = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output when not given.")] = None,
+) -> None:
+    """Write Prometheus recording and alerting rules, from the section `rules` and the schedules."""
+    settings = _load(config)
+    from riskmon.publish.rules import write_rules
+
+    write_rules(settings, out, typer.echo)
+
+
 @app.command("check-config")
 def check_config(
     file: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT_CONFIG,

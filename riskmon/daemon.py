@@ -30,7 +30,7 @@ from riskmon.store import Store, open_store
 from riskmon.traffic import open_source
 from riskmon.traffic.decode import Reason
 from riskmon.traffic.source import Source
-from riskmon.worker import DeviceWorker
+from riskmon.worker import DeviceWorker, Loss
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Daemon:
         self._config = config
         self._traffic = config.require_traffic("run")
         self._store: Store = open_store(config.store.url)
-        self._worker = DeviceWorker(config)
+        self._worker = DeviceWorker(config, self._count_worker_loss)
         self._scheduler = Scheduler(self._count_failure, self._end_with)
         self._stopping = threading.Event()
         self._signalled = False
@@ -302,7 +302,13 @@ class Daemon:
         return self._store.snapshot(utc_now())
 
     def _facts(self) -> Facts:
-        return Facts.from_config(self._config, version=__version__, reject_reasons=tuple(Reason), jobs=_JOBS)
+        return Facts.from_config(
+            self._config,
+            version=__version__,
+            reject_reasons=tuple(Reason),
+            jobs=_JOBS,
+            worker_losses=tuple(Loss),
+        )
 
     def _alive(self) -> dict[str, bool]:
         return {
@@ -329,6 +335,10 @@ class Daemon:
     def _count_failure(self, job: str) -> None:
         with suppress(StoreUnavailable):  # a store that is down shows as riskmon_store_up 0
             self._store.count_job_failure(job)
+
+    def _count_worker_loss(self, why: Loss) -> None:
+        with suppress(StoreUnavailable):
+            self._store.count_worker_loss(why)
 
     def _end_with(self, fault: UserError) -> None:
         self._fault = self._fault or fault
