@@ -20,10 +20,12 @@ from riskmon.publish.rules.rule import Alert, Group
 from riskmon.publish.rules.timing import Timing
 
 _HEADER = """\
-# Rules for Prometheus, written by `riskmon rules`. Change the section `rules` of riskmon's configuration, and write them
-# anew. What each alert means: docs/alerts.md; what to do: docs/runbooks/.
+# Rules for Prometheus, written by `riskmon rules`. Change the section `rules` of riskmon's configuration, and write
+# them anew. What each alert means: docs/alerts.md; what to do: docs/runbooks/.
 """
-_NO_BUDGET = "# No budget_daily: {harms}. RiskmonForecastOverBudget and RiskmonObservedBurn say nothing of a harm without one.\n"
+_NO_BUDGET = """\
+# No budget_daily: {harms}. RiskmonForecastOverBudget and RiskmonObservedBurn are silent where there is none.
+"""
 
 
 def groups(config: Config) -> tuple[Group, ...]:

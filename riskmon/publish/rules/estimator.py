@@ -59,7 +59,8 @@ def _unhealthy(series: Series, config: RulesConfig, timing: Timing) -> tuple[Ale
     return (
         alert(
             "flagged",
-            f"{flagged}\n/ {ON_TARGET} group_left () {series(names.ESTIMATE_CYCLE_PROMPTS)} > {config.unhealthy_share:g}",
+            f"{flagged}\n/ {ON_TARGET} group_left () {series(names.ESTIMATE_CYCLE_PROMPTS)}"
+            f" > {config.unhealthy_share:g}",
             "{{ $labels.harm }}: {{ $value | humanizePercentage }} of the last cycle's prompts carry the flag "
             "{{ $labels.flag }}.",
         ),

@@ -83,8 +83,8 @@ def _jobs(series: Series, config: RulesConfig) -> Alert:
         f"{often} >= {config.job_failures}\nor {rarely} > 0",
         None,
         "A scheduled job of riskmon fails, or is skipped because its last run still works.",
-        'The job {{ $labels.task }} of {{ $labels.instance }} failed or was skipped {{ $value | printf "%.0f" }} times in '
-        f"{duration(_FREQUENT_OVER)}, or in {duration(_RARE_OVER)} where it runs rarely.",
+        'The job {{ $labels.task }} of {{ $labels.instance }} failed or was skipped {{ $value | printf "%.0f" }} times '
+        f"in {duration(_FREQUENT_OVER)}, or in {duration(_RARE_OVER)} where it runs rarely.",
     )
 
 
