@@ -51,8 +51,12 @@ def burn_group(config: RulesConfig, timing: Timing) -> Group:
 
 
 def _lengthened(config: RulesConfig, timing: Timing) -> Iterable[_Window]:
-    for short, long, factor, severity in config.burn_windows:
-        yield max(short, timing.cycle), max(long, timing.cycle), factor, severity
+    """The windows as they are used; of those that became equal the one with the smallest factor tells all."""
+    kept: dict[tuple[timedelta, Severity], _Window] = {}
+    for *spans, factor, severity in sorted(config.burn_windows, key=lambda window: -window[2]):
+        short, long = (max(span, timing.cycle) for span in spans)
+        kept[long, severity] = (short, long, factor, severity)
+    return kept.values()
 
 
 def _recorded(name: str, window: timedelta) -> str:
