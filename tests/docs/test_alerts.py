@@ -67,3 +67,19 @@ def test_every_recorded_series_that_a_page_names_exists():
     named = {name for text in pages for name in re.findall(r"\b\w+:riskmon_\w+:\w+", text)}
     assert len(named) >= 3
     assert named <= recorded
+
+
+def test_the_rules_indented_are_the_spec_of_a_prometheus_rule():
+    """As docs/alerts.md makes one: text of several lines must survive the indentation."""
+    block = next(
+        b
+        for b in re.findall(r"```sh\n(.*?)```", ALERTS.read_text(encoding="utf-8"), flags=re.S)
+        if "Rule" in b
+    )
+    script = block.replace("riskmon rules -c riskmon.yaml", f"cat {RULES}").replace(
+        "| kubectl apply -f -", ""
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    made = yaml.safe_load(done.stdout)
+    assert made["kind"] == "PrometheusRule"
+    assert made["spec"] == yaml.safe_load(RULES.read_text(encoding="utf-8"))

@@ -48,9 +48,13 @@ def alerts(config: Config) -> tuple[Alert, ...]:
 def render_rules(config: Config) -> str:
     """The rule file as YAML."""
     body = {"groups": [group.as_dict(config.rules) for group in groups(config)]}
-    without = [harm.name for harm in config.all_harms if harm.budget_daily is None]
+    without = _without_budget(config)
     note = _NO_BUDGET.format(harms=", ".join(without)) if without else ""
     return _HEADER + note + yaml.dump(body, Dumper=_Dumper, sort_keys=False, width=10**6, allow_unicode=True)
+
+
+def _without_budget(config: Config) -> list[str]:
+    return [harm.name for harm in config.all_harms if harm.budget_daily is None]
 
 
 def write_rules(config: Config, out: Path | None, say: Callable[[str], object]) -> None:
@@ -77,7 +81,10 @@ def write_rules(config: Config, out: Path | None, say: Callable[[str], object]) 
         raise InputError(
             f"the rules cannot be written to {out} ({exc.strerror}); name a file in a folder you may write to"
         ) from exc
-    say(f"{out}: {len(alerts(config))} alerts; `promtool check rules {out}` checks it")
+    names = dict.fromkeys(alert.name for alert in alerts(config))
+    say(f"{out}: {len(names)} alerts; `promtool check rules {out}` checks it")
+    if without := _without_budget(config):
+        say(f"no budget_daily: {', '.join(without)}; budget alerts are silent there")
 
 
 class _Dumper(yaml.SafeDumper):

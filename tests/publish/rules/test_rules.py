@@ -5,6 +5,7 @@ import itertools
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,30 @@ def test_a_page_has_a_ticket_beside_it_so_that_silence_is_never_complete():
     assert all("ticket" in severities[name] for name in paging)
 
 
+def riskmon_rules(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "riskmon", "rules", "-c", DEFAULTS, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_a_file_that_prometheus_may_read(tmp_path):
+    out = tmp_path / "riskmon.yaml"
+    done = riskmon_rules("--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "17 alerts" in done.stdout
+    assert "no budget_daily: insult" in done.stdout
+    assert out.read_bytes() == DEPLOYED.read_bytes()
+    assert out.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["riskmon.yaml"]
+    assert riskmon_rules().stdout == DEPLOYED.read_text(encoding="utf-8")
+
+
+def test_a_file_that_cannot_be_written_is_said_so(tmp_path):
+    done = riskmon_rules("--out", tmp_path / "missing" / "riskmon.yaml")
+    assert done.returncode == 2
+    assert "No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 # ---- when they fire
 
 
@@ -175,6 +200,14 @@ def test_spans_follow_from_the_schedules():
     burns = [rule for rule in rules if rule.get("alert") == "RiskmonObservedBurn"]
     # No window is shorter than the time that holds a whole cycle.
     assert {rule["labels"]["window"] for rule in burns} == {"3d2h"}
+
+
+def test_frequent_jobs_are_jobs_of_the_daemon():
+    from riskmon.daemon import _JOBS
+
+    frequent = alert("RiskmonJobFailing", rendered())["expr"].split('task=~"')[1].split('"')[0].split("|")
+    assert set(frequent) < set(_JOBS)
+    assert {"forecast", "estimate", "purge"} < set(frequent)
 
 
 def test_thresholds_labels_and_addresses_are_those_configured():
