@@ -208,6 +208,7 @@ def test_a_spike_pages_volume_does_not_and_an_unhealthy_estimator_keeps_the_page
             lambda: desk.told("firing", alertname="RiskmonStratumRiskSpike"), "the stratum is named"
         )
         assert {alert["labels"]["route"] for alert in stratum} == {"agents"}
+        assert "in the stratum route=agents. On" in stratum[0]["annotations"]["description"]
 
         # Recovery resolves both.
         deployment.cycle(CALM)

@@ -148,8 +148,9 @@ def _stratum_spike(series: Series, config: RulesConfig, timing: Timing) -> Alert
         f"and {series(names.DAILY_HARMFUL_OUTPUTS_LOWER)} > {requests} * {before}",
         timing.sustained,
         "One stratum is answered far more harmfully than before.",
-        "{{ $labels.harm }} in {{ range $name, $value := $labels }}"
-        '{{ if not (match "^(job|instance|harm)$" $name) }}{{ $name }}={{ $value }} {{ end }}{{ end }}: '
-        "the probability of harm is {{ $value | humanize }} times that of the last "
-        f"{duration(config.trailing_window)}. On {{{{ $labels.instance }}}}.",
+        "{{ $labels.harm }}: the probability of harm is {{ $value | humanize }} times that of the last "
+        f"{duration(config.trailing_window)} in the stratum"
+        "{{ range $name, $text := $labels }}"
+        '{{ if not (match "^(job|instance|harm)$" $name) }} {{ $name }}={{ $text }}{{ end }}{{ end }}. '
+        "On {{ $labels.instance }}.",
     )
