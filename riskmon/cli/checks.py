@@ -1,4 +1,4 @@
-"""The commands that look before the daemon runs: doctor, check-config."""
+"""The commands that come before the daemon runs: rules, doctor, check-config."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import Annotated
 import typer
 
 from riskmon.cli.settings import DEFAULT_CONFIG, ConfigOption, load_settings
+
+
+def rules(
+    config: ConfigOption = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output when not given.")] = None,
+) -> None:
+    """Write Prometheus recording and alerting rules, from the section `rules` and the schedules."""
+    settings = load_settings(config)
+    from riskmon.publish.rules import write_rules
+
+    write_rules(settings, out, typer.echo)
 
 
 def doctor(

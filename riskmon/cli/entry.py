@@ -9,7 +9,7 @@ import typer
 
 from riskmon.cli.bench import bench
 from riskmon.cli.calibrate import calibrate
-from riskmon.cli.checks import check_config, doctor
+from riskmon.cli.checks import check_config, doctor, rules
 from riskmon.cli.demo import demo
 from riskmon.cli.interruption import INTERRUPTED, Interrupted, watch_interrupt
 from riskmon.cli.production import forecast, report, run
@@ -43,7 +43,7 @@ def root(
     """Forecast how many harmful outputs a deployed language model will produce tomorrow."""
 
 
-for command in (run, estimate, forecast, sensitivity, report, doctor, compare, check_config, demo):
+for command in (run, estimate, forecast, sensitivity, report, doctor, compare, rules, check_config, demo):
     app.command()(command)
 app.add_typer(calibrate)
 app.add_typer(bench)

@@ -18,6 +18,7 @@ from riskmon.config.model import ModelConfig
 from riskmon.config.publish import PublishConfig
 from riskmon.config.release import ReleaseConfig
 from riskmon.config.report import ReportConfig
+from riskmon.config.rules import RulesConfig
 from riskmon.config.secrets import secret_files
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
@@ -57,6 +58,9 @@ class Config(BaseSettings):
     )
     report: ReportConfig = Field(
         ReportConfig(), description="deployment reports: what they hold, when, and where to"
+    )
+    rules: RulesConfig = Field(
+        RulesConfig(), description="when an alert is raised, and how gravely; `riskmon rules` writes them"
     )
     store: StoreConfig = Field(StoreConfig(), description="the database")
     logging: LoggingConfig = Field(LoggingConfig(), description="what is written to standard error")

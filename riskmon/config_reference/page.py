@@ -73,6 +73,7 @@ Keys that depend on one another:
 - Names of experts differ from one another, names of harms too, and no expert is named `target`.
 - `estimate.deadline` is not shorter than `estimate.device_budget`.
 - A SASL protocol needs `mechanism`, `username` and `password`.
+- `rules.ticket_probability` is not above `rules.page_probability`, and both severities differ.
 - A stratum's label is the last part of its path. Labels differ from one another, and none is `harm`.
 """
 

@@ -20,7 +20,7 @@ from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import Store, open_store
 from riskmon.traffic.decode import Reason
-from riskmon.worker import DeviceWorker
+from riskmon.worker import DeviceWorker, Loss
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Daemon:
         self._config = config
         self._ending = ending = Ending()
         self._store: Store = open_store(config.store.url)
-        self._worker = DeviceWorker(config)
+        self._worker = DeviceWorker(config, self._count_worker_loss)
         self._scheduler = Scheduler(self._count_failure, ending.begin_with)
         started_at = utc_now()
         self._timetable = Timetable(
@@ -126,8 +126,18 @@ class Daemon:
         return self._store.snapshot(utc_now())
 
     def _facts(self) -> Facts:
-        return Facts.from_config(self._config, version=__version__, reject_reasons=tuple(Reason), jobs=JOBS)
+        return Facts.from_config(
+            self._config,
+            version=__version__,
+            reject_reasons=tuple(Reason),
+            jobs=JOBS,
+            worker_losses=tuple(Loss),
+        )
 
     def _count_failure(self, job: str) -> None:
         with suppress(StoreUnavailable):  # a store that is down shows as riskmon_store_up 0
             self._store.count_job_failure(job)
+
+    def _count_worker_loss(self, why: Loss) -> None:
+        with suppress(StoreUnavailable):
+            self._store.count_worker_loss(why)

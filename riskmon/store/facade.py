@@ -270,6 +270,11 @@ class Store:
         """Adds one to the failures of a job."""
         self._database.apply(counts.add, {(Count.JOB_FAILED, job): 1})
 
+    def count_worker_loss(self, reason: str) -> None:
+        """Adds one to the device workers that were lost for a reason."""
+        with self._database.write() as connection:
+            counts.add(connection, {(Count.WORKER_LOST, reason): 1})
+
     def counters(self) -> Counters:
         """Totals since the store was made."""
         return self._database.fetch(counts.read)

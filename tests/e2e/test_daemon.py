@@ -334,6 +334,7 @@ def test_a_killed_worker_costs_one_prompt_and_not_the_daemon(kafka_broker, world
         assert cycle.left_out == 0
         failed = 'riskmon_estimate_failures_total{reason="worker_lost"}'
         daemon.wait_until(lambda: daemon.metric(failed) == 1, "the loss is counted")
+        assert daemon.metric('riskmon_worker_restarts_total{reason="died"}') == 1
         assert daemon.end() == 0
 
 

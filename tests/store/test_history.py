@@ -98,6 +98,13 @@ def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
     assert "aware" in str(caught.value.__cause__)
 
 
+def test_lost_workers_are_counted_per_reason(store: Store) -> None:
+    for reason in ("died", "died", "deadline"):
+        store.count_worker_loss(reason)
+    assert store.counters().worker_losses == {"died": 2, "deadline": 1}
+    assert store.snapshot(NOON).counters.worker_losses == {"died": 2, "deadline": 1}
+
+
 def test_job_failures_are_counted_per_job(store: Store) -> None:
     for job in ("forecast", "estimate", "forecast"):
         store.count_job_failure(job)
