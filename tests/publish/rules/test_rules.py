@@ -203,10 +203,10 @@ def test_spans_follow_from_the_schedules():
 
 
 def test_frequent_jobs_are_jobs_of_the_daemon():
-    from riskmon.daemon import _JOBS
+    from riskmon.daemon.timetable import JOBS
 
     frequent = alert("RiskmonJobFailing", rendered())["expr"].split('task=~"')[1].split('"')[0].split("|")
-    assert set(frequent) < set(_JOBS)
+    assert set(frequent) < set(JOBS)
     assert {"forecast", "estimate", "purge"} < set(frequent)
 
 
