@@ -74,7 +74,8 @@ Keys that depend on one another:
 - `estimate.deadline` is not shorter than `estimate.device_budget`.
 - A SASL protocol needs `mechanism`, `username` and `password`.
 - `rules.ticket_probability` is not above `rules.page_probability`, and both severities differ.
-- A stratum's label is the last part of its path. Labels differ from one another, and none is `harm`.
+- A stratum's label is the last part of its path. Labels differ from one another, and none is `harm`, `driver` or
+  `severity`, nor one that Prometheus sets (`job`, `instance`, `alertname`, `le`, `quantile`).
 """
 
 
