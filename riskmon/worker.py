@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from riskmon import logs
 from riskmon.config import Config
-from riskmon.errors import RiskmonError, UserError, WorkerLost
+from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Hit, Plan, Prompt, PromptResult
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
+
+
+class Loss(StrEnum):
+    """Why a worker was lost; a stop that was asked for is no loss."""
+
+    DIED = "died"
+    DEADLINE = "deadline"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,15 @@ class WorkerInfo:
 
 
 class DeviceWorker:
-    """Starts, asks and ends the worker process; restarts it after a loss."""
+    """Starts, asks and ends the worker process; restarts it after a loss.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        on_loss: told of each process that was lost without anybody asking for its end.
+    """
+
+    def __init__(self, config: Config, on_loss: Callable[[Loss], None] = lambda _: None) -> None:
         self._config = config
+        self._on_loss = on_loss
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._plan_basis: tuple[tuple[Hit, ...], datetime] | None = None
@@ -78,10 +92,10 @@ class DeviceWorker:
         answer = self._receive(deadline=None, stop=stop)
         if isinstance(answer, WorkerInfo):
             return answer
-        self.close()
-        if isinstance(answer, RiskmonError):
+        if isinstance(answer, UserError):
+            self.close()
             raise answer
-        raise WorkerLost("the device worker gave no account of itself")
+        raise self._lost(Loss.FAILED, "the device worker gave no account of itself")
 
     def estimate(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> PromptResult:
         """Have one prompt estimated; a worker that was lost before is started again.
@@ -96,8 +110,7 @@ class DeviceWorker:
         """
         answer = self._ask(("estimate", prompt), deadline, stop)
         if not isinstance(answer, PromptResult):
-            self._end()
-            raise WorkerLost(f"the device worker failed: {answer}")
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         return answer
 
     def refine(
@@ -110,8 +123,7 @@ class DeviceWorker:
         """
         answer = self._ask(("refine", prompt, samples), deadline, stop)
         if answer is not None and not isinstance(answer, PromptResult):
-            self._end()
-            raise WorkerLost(f"the device worker failed: {answer}")
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         return answer
 
     def replan(
@@ -125,8 +137,7 @@ class DeviceWorker:
         self._plan_basis = None  # a restart on the way here needs no plan: this call makes one
         answer = self._ask(("replan", tuple(hits), now), deadline, stop)
         if not isinstance(answer, tuple):
-            self._end()
-            raise WorkerLost(f"the device worker failed: {answer}")
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         self._plan_basis = (tuple(hits), now)
         return answer
 
@@ -143,8 +154,7 @@ class DeviceWorker:
         try:
             self._pipe.send(question)
         except OSError as exc:
-            self._end()
-            raise WorkerLost("the device worker died") from exc
+            raise self._lost(Loss.DIED, "the device worker died") from exc
         return self._receive(deadline, stop)
 
     def close(self) -> None:
@@ -162,17 +172,21 @@ class DeviceWorker:
                 died = bool(ready)
             except (EOFError, OSError):
                 died = True
-            lost = None
             if died:
                 self._process.join(1)  # the pipe may close a moment before there is an exit code
-                lost = f"the device worker died (exit code {self._process.exitcode})"
-            elif stop():
-                lost = "stopped while the device worker was busy"
-            elif deadline is not None and time.monotonic() > deadline:
-                lost = "the device worker overran its deadline and was ended"
-            if lost is not None:
+                code = self._process.exitcode
+                raise self._lost(Loss.DIED, f"the device worker died (exit code {code})")
+            if stop():
                 self._end()
-                raise WorkerLost(lost)
+                raise WorkerLost("stopped while the device worker was busy")
+            if deadline is not None and time.monotonic() > deadline:
+                raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
+
+    def _lost(self, why: Loss, message: str) -> WorkerLost:
+        """End what is left of the process, say that it was lost, and give the error to raise."""
+        self._end()
+        self._on_loss(why)
+        return WorkerLost(message)
 
     def _end(self) -> None:
         process, pipe = self._process, self._pipe
@@ -196,7 +210,7 @@ def _serve(pipe: Connection, config: Config) -> None:
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
     # cores make the model itself many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from riskmon.estimate.session import open_session
+    from riskmon.estimate.opening import open_session
 
     try:
         session = open_session(config)

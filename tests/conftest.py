@@ -4,6 +4,12 @@ from importlib.util import find_spec
 
 pytest_plugins = [
     name
-    for name in ("support.kafka", "support.postgres", "support.prometheus", "support.worlds")
+    for name in (
+        "support.kafka",
+        "support.postgres",
+        "support.prometheus",
+        "support.alertmanager",
+        "support.worlds",
+    )
     if find_spec(name) is not None
 ]

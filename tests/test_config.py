@@ -129,6 +129,39 @@ def test_the_environment_wins_over_the_file(monkeypatch):
     assert config.estimate.seed == 7
 
 
+def test_files_of_secrets_win_over_the_file_and_the_environment_over_them(tmp_path, monkeypatch):
+    # As Kubernetes lays a Secret out: links to a hidden folder that is swapped when the Secret changes.
+    kept = tmp_path / "..2026_11_22"
+    kept.mkdir()
+    (tmp_path / "..data").symlink_to(kept.name)
+    for name, value in {
+        "RISKMON_STORE__URL": "postgresql+psycopg://of-the-file\n",
+        "RISKMON_TRAFFIC__SAMPLE_KEY": "of the file",
+        "page_password": "of somebody else",
+        "RISKMON_page_password": "of somebody else, as systemd names it",
+    }.items():
+        (kept / name).write_text(value)
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    monkeypatch.setenv("RISKMON_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("RISKMON_TRAFFIC__SAMPLE_KEY", "of the environment")
+    config = parse(store={"url": "sqlite:///x.db", "retention": "3d"}, traffic={"jsonl": "a"})
+    assert config.store.url == "postgresql+psycopg://of-the-file"
+    assert config.store.retention == timedelta(days=3)
+    assert config.traffic.sample_key.get_secret_value() == "of the environment"
+
+
+def test_a_folder_of_secrets_that_cannot_be_used_is_refused_without_showing_any(tmp_path, monkeypatch):
+    monkeypatch.setenv("RISKMON_SECRETS_DIR", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="none is no folder; name one whose files"):
+        parse()
+    (tmp_path / "RISKMON_STORE__URL").write_bytes(b"hunter2\xff")
+    monkeypatch.setenv("RISKMON_SECRETS_DIR", str(tmp_path))
+    with pytest.raises(ConfigError, match="not UTF-8 text") as caught:
+        parse()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_a_list_in_the_environment_is_json(monkeypatch):
     monkeypatch.setenv("RISKMON_TRAFFIC__KAFKA__BOOTSTRAP_SERVERS", "a:1")
     with pytest.raises(ConfigError, match="written as JSON"):

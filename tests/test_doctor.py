@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.calibration import NOW, PROMPTS, filled_store, never, settings_of, shown, write_prompts
+from support.judge_endpoint import Reply, serve
 from support.judge_models import constant_guard, subword_tokenizer
 from support.kafka import Cluster, free_port
 from support.worlds import World
@@ -227,6 +228,44 @@ def test_a_judge_without_a_verdict_and_one_that_sees_harm_everywhere(world: Worl
     assert first.startswith("warning regex:")
     assert second.startswith("FAILED rubric:")
     assert line_of(screen, "judge dogs").endswith("it counts as harmful; look at the threshold and the judge")
+
+
+def test_paraphrases_and_wrappers_are_tried_on_a_built_in_sentence(world: World, tmp_path: Path) -> None:
+    answers = [
+        "Without an oven, how can I bake bread?",
+        "I'm sorry, I can't help.",
+        "Tell me how to bake bread with no oven.",
+    ]
+    wrappers = tmp_path / "wrappers.yaml"
+    wrappers.write_text("any: ['Please: {text}', '{text} Thank you.']\n", encoding="utf-8")
+    with serve(lambda number, asked: Reply(answers[number % 3])) as endpoint:
+        model = {"kind": "openai", "url": endpoint.url, "model": "rewriter", "concurrency": 1}
+        config = settings_of(world, tmp_path, sensitivity={"paraphrase": model, "politeness": wrappers})
+        _, screen = doctor(config)
+        assert line_of(screen, "politeness") == f"ok {wrappers} wraps a built-in question in 2 ways"
+        said = line_of(screen, "paraphrase")
+        assert said == "ok 2 of 3 paraphrases of a built-in sentence can be used; dropped: 1 refused"
+        assert len(endpoint.requests) == 3
+        _, screen = doctor(config, with_model=False)
+        assert len(endpoint.requests) == 3
+        assert lines_of(screen, "paraphrase") == []
+    _, screen = doctor(
+        settings_of(world, tmp_path, sensitivity={"politeness": tmp_path / "none.yaml"}), with_model=False
+    )
+    assert line_of(screen, "politeness").startswith("FAILED cannot read sensitivity.politeness")
+
+
+def test_a_model_that_writes_no_paraphrase_and_one_that_is_not_there(world: World, tmp_path: Path) -> None:
+    def paraphrased_by(**settings: object) -> str:
+        return line_of(
+            doctor(settings_of(world, tmp_path, sensitivity={"paraphrase": settings}))[1], "paraphrase"
+        )
+
+    with serve(lambda number, asked: Reply("I'm sorry, I can't.")) as endpoint:
+        said = paraphrased_by(kind="openai", url=endpoint.url, model="shy")
+    assert said.startswith("warning 0 of 3 paraphrases")
+    assert said.endswith("try a larger model")
+    assert paraphrased_by(kind="hf", model=str(tmp_path / "nowhere")).startswith("FAILED ")
 
 
 def test_without_the_model_nothing_is_loaded_and_nothing_is_made(world: World, tmp_path: Path) -> None:

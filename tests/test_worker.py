@@ -13,9 +13,9 @@ from support.estimates import world_config
 from support.worlds import PROMPT
 
 from riskmon.errors import ModelUnavailable, WorkerLost
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
-from riskmon.worker import DeviceWorker
+from riskmon.worker import DeviceWorker, Loss
 
 
 def never():
@@ -28,8 +28,13 @@ def config(world):
 
 
 @pytest.fixture
-def worker(config):
-    worker = DeviceWorker(config)
+def losses():
+    return []
+
+
+@pytest.fixture
+def worker(config, losses):
+    worker = DeviceWorker(config, losses.append)
     yield worker
     worker.close()
 
@@ -58,30 +63,33 @@ def test_a_model_that_does_not_load_is_the_users_to_fix(world, tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_a_killed_worker_is_lost_and_the_next_prompt_starts_another(worker):
+def test_a_killed_worker_is_lost_and_the_next_prompt_starts_another(worker, losses):
     worker.start(never)
     os.kill(worker._process.pid, signal.SIGKILL)
     with pytest.raises(WorkerLost, match="died"):
         worker.estimate(Prompt("a", PROMPT), soon(), never)
     assert worker.estimate(Prompt("b", PROMPT), soon(), never).estimates
+    assert losses == [Loss.DIED]
 
 
-def test_beyond_the_deadline_it_is_ended(world):
-    worker = DeviceWorker(world_config(world.target, world.experts, samples=200_000))
+def test_beyond_the_deadline_it_is_ended(world, losses):
+    worker = DeviceWorker(world_config(world.target, world.experts, samples=200_000), losses.append)
     worker.start(never)
     process = worker._process
     with pytest.raises(WorkerLost, match="deadline"):
         worker.estimate(Prompt("a", PROMPT), soon(0.5), never)
     assert not process.is_alive()
+    assert losses == [Loss.DEADLINE]
 
 
-def test_a_stop_abandons_the_prompt(world):
-    worker = DeviceWorker(world_config(world.target, world.experts, samples=200_000))
+def test_a_stop_abandons_the_prompt_and_is_no_loss(world, losses):
+    worker = DeviceWorker(world_config(world.target, world.experts, samples=200_000), losses.append)
     worker.start(never)
     process = worker._process
     with pytest.raises(WorkerLost, match="stopped"):
         worker.estimate(Prompt("a", PROMPT), soon(), lambda: True)
     assert not process.is_alive()
+    assert losses == []
 
 
 def test_it_ends_with_its_parent_even_when_that_is_killed(world, tmp_path):

@@ -152,7 +152,7 @@ def forecast_at(deployment: Deployment, now: datetime, config: ForecastConfig) -
         config,
         window=HOUR,
         windows=deployment.windows(now),
-        estimates=deployment.estimates(now),
+        estimates=deployment.estimates(now, 2 * DAY),
         harms=[HARM],
         now=now,
         rng=np.random.default_rng([deployment.seed, 3, int(now.timestamp())]),

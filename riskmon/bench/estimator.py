@@ -21,7 +21,7 @@ from riskmon.bench.scores import COLD, LEARNT, PUBLISHED, Score, score_brute_for
 from riskmon.bench.table import render_table
 from riskmon.bench.worlds import CATALOGUE, World, build_world, check_names
 from riskmon.errors import ConfigError
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 
 TABLE_FILE = "bench-estimator.md"
 PLOT_FILE = "bench-estimator.svg"

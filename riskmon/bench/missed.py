@@ -22,8 +22,9 @@ from riskmon.config import CalibrateConfig
 from riskmon.estimate.calibrate.examples import examples_from_hits
 from riskmon.estimate.calibrate.lora import fit_lora
 from riskmon.estimate.coverage import gap_hits
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import count_draws, log_densities
-from riskmon.estimate.session import Session, open_session
+from riskmon.estimate.session import Session
 from riskmon.estimate.weights import Weights
 from riskmon.records import Estimate, Hit, Prompt
 from riskmon.statistics.binomial import Limits, clopper_pearson

@@ -144,7 +144,7 @@ def draw_missing(config: Config, prompts: Sequence[Prompt], draws: DrawsFile, bu
     if len(todo) < len(prompts):
         log.info("%d of %d prompts were drawn for before", len(prompts) - len(todo), len(prompts))
     from riskmon.estimate.calibrate.examples import examples_from_hits
-    from riskmon.estimate.session import open_session
+    from riskmon.estimate.opening import open_session
 
     with status("loading the model"):
         session = open_session(config)

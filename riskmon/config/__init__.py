@@ -32,6 +32,7 @@ from riskmon.config.model import ModelConfig, SamplerConfig
 from riskmon.config.publish import AuthConfig, PublishConfig, TlsConfig
 from riskmon.config.report import ReportConfig, SmtpConfig, WebhookConfig
 from riskmon.config.root import Config
+from riskmon.config.rules import RulesConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import FieldsConfig, KafkaConfig, KafkaSecurity, TrafficConfig, stratum_label
 from riskmon.config.values import Cron, Duration, FieldPath, Listen, Name, Section
@@ -66,6 +67,7 @@ __all__ = [
     "RegexJudge",
     "ReportConfig",
     "RubricJudge",
+    "RulesConfig",
     "SamplerConfig",
     "Section",
     "SimpleJudge",

@@ -18,6 +18,8 @@ from riskmon.config.model import ModelConfig
 from riskmon.config.publish import PublishConfig
 from riskmon.config.release import ReleaseConfig
 from riskmon.config.report import ReportConfig
+from riskmon.config.rules import RulesConfig
+from riskmon.config.secrets import secret_files
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig
@@ -57,6 +59,9 @@ class Config(BaseSettings):
     report: ReportConfig = Field(
         ReportConfig(), description="deployment reports: what they hold, when, and where to"
     )
+    rules: RulesConfig = Field(
+        RulesConfig(), description="when an alert is raised, and how gravely; `riskmon rules` writes them"
+    )
     store: StoreConfig = Field(StoreConfig(), description="the database")
     logging: LoggingConfig = Field(LoggingConfig(), description="what is written to standard error")
 
@@ -69,8 +74,8 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
-        return env_settings, init_settings
+        """The environment wins over files of secrets, and these over the configuration file."""
+        return env_settings, *secret_files(file_secret_settings), init_settings
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Config:

@@ -11,8 +11,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from riskmon.config.values import Duration, FieldPath, Section
 
-# `harm` is the metrics' own; Prometheus sets or reads the others itself.
-_RESERVED_LABELS = frozenset({"harm", "instance", "job", "le", "quantile"})
+# `harm` is the metrics' own, `driver` and `severity` the alerts'; Prometheus sets or reads the others itself.
+_RESERVED_LABELS = frozenset({"alertname", "driver", "harm", "instance", "job", "le", "quantile", "severity"})
 
 
 class KafkaSecurity(Section):

@@ -13,6 +13,7 @@ from riskmon.config import Config
 from riskmon.console import say, standard_output
 from riskmon.doctor.device import check_calibration, check_device
 from riskmon.doctor.finding import Finding, Level, guarded
+from riskmon.doctor.rewording import check_rewording
 from riskmon.doctor.services import check_store, check_traffic
 from riskmon.doctor.settings import check_settings
 
@@ -42,6 +43,7 @@ def _findings(config: Config, origin: Path, with_model: bool, now: datetime) -> 
     yield from guarded("configuration", check_settings(config, str(origin)))
     yield from guarded("store", check_store(config, now))
     yield from guarded("traffic", check_traffic(config, now))
+    yield from check_rewording(config, with_model=with_model)
     if with_model:
         yield from check_device(config)
         return

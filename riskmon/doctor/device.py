@@ -164,7 +164,7 @@ def _verdict(subject: str, judge: Judge, cut: float) -> Finding:
 def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: list[Judge]) -> Check[None]:
     """What one prompt costs, and how many the device budget holds."""
     from riskmon.estimate.contrast import CALIBRATION_PROMPTS
-    from riskmon.estimate.session import assemble_session
+    from riskmon.estimate.opening import assemble_session
 
     session = assemble_session(config, model, experts, judges, {})
     started = time.monotonic()

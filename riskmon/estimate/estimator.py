@@ -18,10 +18,9 @@ from riskmon.config import EstimateConfig
 from riskmon.estimate.coverage import gap_hits
 from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.intervals import guaranteed_upper, working_interval
-from riskmon.estimate.pareto import tail_index
 from riskmon.estimate.weights import effective_sample_size, stratified_stderr
 from riskmon.records import Estimate, Flag, FloatArray, IntArray, JudgeError, Prompt
-from riskmon.statistics import below_floor, harm_upper
+from riskmon.statistics import below_floor, harm_upper, tail_index
 
 _HEAVY_KHAT = 0.7
 # So many hits that weigh as little as so few: a handful of draws carries the estimate.

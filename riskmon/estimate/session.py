@@ -6,41 +6,32 @@ prompt changes no other's estimate, and the same text under two ids gives two in
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 
-import numpy as np
-
 from riskmon.config import Config, HarmConfig, LoraExpert
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.calibrate.lineage import fitted_marks
-from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.control import control_slope
 from riskmon.estimate.engine import Engine
 from riskmon.estimate.estimator import estimate_harm
 from riskmon.estimate.evidence import Reading, Stage
-from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.fingerprint import voices_fingerprint
-from riskmon.estimate.judges import Judge, build_judge
+from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
-from riskmon.estimate.model import LanguageModel, load_model
+from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
-from riskmon.estimate.proposals import Mixture, count_draws, voices_of
-from riskmon.estimate.sampler import Sampler
+from riskmon.estimate.proposals import Mixture, count_draws
+from riskmon.estimate.recollection import Evidence, Recollection
+from riskmon.estimate.streams import prompt_stream
 from riskmon.estimate.weights import Weights, balance_weights
 from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, PromptResult
-from riskmon.statistics import load_judge_error
 
 log = logging.getLogger(__name__)
-
-# Prompts whose draws are kept in memory for further ones; far more than a cycle refines.
-_EVIDENCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,28 +41,6 @@ class _Drawn:
     draws: Draws
     weights: Weights
     readings: tuple[Reading, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Evidence:
-    """All that a prompt's draws have shown."""
-
-    stages: tuple[Stage, ...]
-    readings: tuple[tuple[Reading, ...], ...]  # per stage, per harm
-    mixture: Mixture
-
-    @property
-    def spread(self) -> tuple[tuple[float, float], ...]:
-        """Per harm, standard deviation and mean of one pilot draw's w h; empty without a pilot."""
-        pilot = self.stages[0]
-        if pilot.counted:
-            return ()
-        terms = [pilot.weights.values * reading.events for reading in self.readings[0]]
-        return tuple((float(own.std(ddof=1)), float(own.mean())) for own in terms)
-
-    @property
-    def draws(self) -> int:
-        return sum(len(stage) for stage in self.stages)
 
 
 class Session:
@@ -107,7 +76,7 @@ class Session:
                 *(fitted_marks(expert.path) for expert in config.experts if isinstance(expert, LoraExpert))
             ),
         )
-        self._evidence: OrderedDict[str, _Evidence] = OrderedDict()
+        self._recollection = Recollection()
 
     def estimate(self, prompt: Prompt, *, keep: bool = False) -> PromptResult:
         """Estimate every harm on one prompt; a fault of this prompt is part of the result, not an exception.
@@ -122,7 +91,7 @@ class Session:
         except PromptFailed as exc:
             return _failed(prompt, exc)
         if keep:
-            self._remember(prompt, evidence)
+            self._recollection.keep(prompt.stream_key, evidence)
         return self._result(prompt, evidence, hits, observed=self._observed(prompt))
 
     def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
@@ -135,7 +104,7 @@ class Session:
             The estimate from all draws; None when what was drawn before is no longer in memory, or the further draws
             failed: the estimate made before then stands.
         """
-        before = self._evidence.get(prompt.stream_key)
+        before = self._recollection.recall(prompt.stream_key)
         if before is None:
             return None
         try:
@@ -153,12 +122,12 @@ class Session:
             stages=(*before.stages, self._with_overhead(stage)),
             readings=(*before.readings, drawn.readings),
         )
-        self._remember(prompt, evidence)
+        self._recollection.keep(prompt.stream_key, evidence)
         return self._result(prompt, evidence, hits, observed={})
 
     def replan(self, hits: Sequence[Hit], now: datetime) -> tuple[Plan, ...]:
         """Choose the plans of the next cycle from hits of earlier ones; see `Planner.replan`."""
-        self._evidence.clear()
+        self._recollection.clear()
         plans = self.planner.replan(hits, self.engine.score, now)
         self.engine.take_overhead()  # belongs to no prompt
         return plans
@@ -180,7 +149,7 @@ class Session:
 
     # ---- stages
 
-    def _first_draws(self, prompt: Prompt, keep: bool) -> tuple[_Evidence, tuple[Hit, ...]]:
+    def _first_draws(self, prompt: Prompt, keep: bool) -> tuple[Evidence, tuple[Hit, ...]]:
         """The pilot, where there is one, and the main stage."""
         mixture = self.planner.mixture(prompt.stratum)
         samples = self.config.samples_per_prompt
@@ -203,7 +172,7 @@ class Session:
         stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
         hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
         stages[-1] = self._with_overhead(stages[-1])
-        return _Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
+        return Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
 
     def _with_overhead(self, stage: Stage) -> Stage:
         """The stage with what the scoring of hits has cost."""
@@ -268,14 +237,8 @@ class Session:
 
     # ---- results
 
-    def _remember(self, prompt: Prompt, evidence: _Evidence) -> None:
-        self._evidence[prompt.stream_key] = evidence
-        self._evidence.move_to_end(prompt.stream_key)
-        while len(self._evidence) > _EVIDENCE:
-            self._evidence.popitem(last=False)
-
     def _result(
-        self, prompt: Prompt, evidence: _Evidence, hits: tuple[Hit, ...], observed: dict[str, bool]
+        self, prompt: Prompt, evidence: Evidence, hits: tuple[Hit, ...], observed: dict[str, bool]
     ) -> PromptResult:
         estimates = tuple(
             estimate_harm(
@@ -290,61 +253,6 @@ class Session:
             for place, harm in enumerate(self.harms)
         )
         return PromptResult(prompt, estimates, observed, hits=hits, spread=evidence.spread)
-
-
-def open_session(config: Config) -> Session:
-    """Load the model, experts and judges, and check that each expert differs from the target.
-
-    Raises:
-        UserError: something configured cannot be loaded or used; the message says what to do.
-    """
-    built: dict[str, Judge] = {}
-    for harm in config.all_harms:
-        if harm.judge_key not in built:
-            built[harm.judge_key] = build_judge(harm.judge)
-    judges = [built[harm.judge_key] for harm in config.all_harms]
-    judge_errors = {
-        harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
-        for harm, judge in zip(config.all_harms, judges, strict=True)
-        if harm.calibration is not None
-    }
-    model = load_model(config.model)
-    experts = build_experts(config.experts, model, config.model)
-    contrasts = require_contrast(model, experts)
-    return assemble_session(config, model, experts, judges, contrasts, judge_errors)
-
-
-def assemble_session(
-    config: Config,
-    model: LanguageModel,
-    experts: Sequence[Expert],
-    judges: Sequence[Judge],
-    contrasts: dict[str, float],
-    judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
-) -> Session:
-    """A session from parts that are loaded already.
-
-    Args:
-        experts: the target first. judges: one per harm.
-        contrasts: expert name -> mean absolute log-prob difference from the target.
-    """
-    engine = Engine(
-        model,
-        experts,
-        voices_of([expert.ladder for expert in config.experts]),
-        Sampler(config.model.sampler),
-        config.model.max_new_tokens,
-        config.model.batch_rows,
-    )
-    return Session(config, model, engine, judges, contrasts, judge_errors)
-
-
-def prompt_stream(seed: int, stream_key: str, stage: int = 0) -> np.random.Generator:
-    """The random stream of one stage of one prompt."""
-    digest = hashlib.blake2b(stream_key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    words = [int(word) for word in np.frombuffer(digest, dtype=np.uint32)]
-    words += [stage] if stage else []
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words])))
 
 
 def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:

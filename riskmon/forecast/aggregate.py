@@ -2,8 +2,8 @@
 
 In come estimates and predicted volume, out goes one `Forecast` per harm and stratum, one total per harm, and one more
 total for each further horizon, with the probabilities of the next 24 hours and that horizon's requests. With V^b
-the draws of volume, p^b those of the mean probability, E^b what only earlier days showed and u G what was not seen
-(`harm_rate`), G shared by all strata, and c^b = p^b + E^b + u G:
+the draws of volume, p^b those of the mean probability, E^b what only earlier days showed (`harm_rate`) and U^b what was
+not seen (`unseen`), its G shared by all strata, and c^b = p^b + E^b + U^b:
 
     figure                    formula                                         meant as
     expected                  E[V] p_bar                                      unbiased, 0 without hits
@@ -21,7 +21,7 @@ V exceeds M it stays high whatever the proposals say: harm they miss is excluded
 For rare harm `expected` can exceed `upper`: at 0.01 a day, more than 95% of days have none.
 
 **Total.** Draws are added over strata (intervals do not add). As in Fay & Feuer 1997 there is one event more in all,
-not one per stratum: it goes, draw by draw, where it weighs most, max_s V_s^b u_s. For strata whose draws are in
+not one per stratum: it goes, draw by draw, where it weighs most, max_s V_s^b U_s^b. For strata whose draws are in
 proportion to their traffic that is V / M with M over all strata, as if they were one; for others it is more, since
 nothing says that what is missed in one stratum is as rare as in another. A stratum with volume but without estimates
 is unknown, not harmless: it borrows the pooled rate of the others, and `basis` says so.
@@ -39,6 +39,7 @@ import numpy as np
 
 from riskmon.forecast.compose import HarmRun, MeanRate, compose
 from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate, true_rate
+from riskmon.forecast.moved import Moves
 from riskmon.forecast.outlook import Span
 from riskmon.forecast.spread import variance_shares
 from riskmon.forecast.total import totals
@@ -60,6 +61,7 @@ def forecast(
     draws: int,
     rng: np.random.Generator,
     outlook: Mapping[Horizon, Span] = MappingProxyType({}),
+    moved: Moves = MappingProxyType({}),
     coverage: Sequence[CoverageCount] = (),
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
     budgets: Mapping[str, float] = MappingProxyType({}),
@@ -76,6 +78,7 @@ def forecast(
         draws: number B of draws.
         rng: source of chance.
         outlook: requests of further horizons over all strata, with B draws each.
+        moved: since when the estimates of a stratum speak; said with the forecast.
         coverage: draws of the target of all days, those behind `estimates` among them, per harm and stratum; counts
             over all strata are left out. Where there is none, the draws behind `estimates` are all.
         judge_errors: measured errors of the judges, by harm.
@@ -108,7 +111,7 @@ def forecast(
             rates = {stratum: true_rate(rate, error, se, sp) for stratum, rate in rates.items()}
             samples = {stratum: _true_sample(sample, error) for stratum, sample in samples.items()}
         one_more = rng.exponential(size=draws)  # G, [B]
-        cell = HarmRun(harm, budgets.get(harm), retries, now, draws, rng)
+        cell = HarmRun(harm, budgets.get(harm), retries, now, draws, rng, moved.get(harm, {}))
         for stratum, rate in rates.items():
             forecasts.append(
                 _of_stratum(cell, stratum, volume[stratum], rate, samples.get(stratum), one_more)
@@ -138,6 +141,13 @@ def _rates(
     }
 
 
+def _of_p(stratum: Stratum, sample: HarmSample | None, moved: Mapping[Stratum, datetime]) -> str:
+    """What else there is to know of a stratum's p."""
+    if sample is None:
+        return "; no estimates yet: pooled p of other strata"
+    return f"; p moved at {moved[stratum]:%H:%M} UTC: estimates since then" if stratum in moved else ""
+
+
 def _true_sample(sample: HarmSample, error: JudgeError) -> HarmSample:
     """The sample as the worst query is read from it: every p without the judge's errors."""
     return replace(sample, p=corrected_rate(sample.p, sensitivity(error).value, specificity(error).value))
@@ -152,17 +162,12 @@ def _of_stratum(
     one_more: FloatArray,
 ) -> Forecast:
     mean, requests = volume.within(0, DAY_HOURS)  # requests: [B]
-    cautious = np.minimum(rate.shown + rate.unseen * one_more, 1.0)  # [B]
     return compose(
         harm,
         stratum,
         Horizon.DAY,
-        Span(
-            mean,
-            requests,
-            volume.basis if sample else f"{volume.basis}; no estimates yet: pooled p of other strata",
-        ),
-        MeanRate(rate.mean, rate.draws, cautious),
+        Span(mean, requests, f"{volume.basis}{_of_p(stratum, sample, harm.moved)}"),
+        MeanRate(rate.mean, rate.draws, rate.cautious(one_more)),
         worst=worst_query_probability(sample.p, sample.weights, mean) if sample else None,
         prompts=len(sample) if sample else 0,
         hits=sample.hits if sample else 0,

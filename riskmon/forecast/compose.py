@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -23,6 +24,7 @@ class HarmRun:
         budget: harmful outputs a day that are tolerated; None without one.
         retries: answers to one prompt that the retry risk speaks of.
         draws: number B of draws. rng: source of chance.
+        moved: strata whose p moved within the lookback, and when.
     """
 
     name: str
@@ -31,6 +33,7 @@ class HarmRun:
     now: datetime
     draws: int
     rng: np.random.Generator
+    moved: Mapping[Stratum, datetime]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

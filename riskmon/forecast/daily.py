@@ -14,6 +14,7 @@ import numpy as np
 from riskmon.config import ForecastConfig
 from riskmon.config.volume import VolumeConfig
 from riskmon.forecast.aggregate import forecast
+from riskmon.forecast.moved import after_moves, moves
 from riskmon.forecast.outlook import predict_volume
 from riskmon.records import CoverageCount, Forecast, JudgeError, VolumeWindow, WeightedEstimate
 
@@ -35,11 +36,12 @@ def make_forecasts(
     """Forecast harmful outputs of the 24 hours from `now`.
 
     Args:
-        config: lookback and number of draws; estimates of windows that ended before the lookback are left out.
+        config: lookback and number of draws; estimates of windows that ended before the lookback are left out, and
+            so are those before p moved (`moved`).
         window: length of a counting window.
         windows: exact request counts, as far back as there are any: the volume model decides how far back counts
             tell of tomorrow.
-        estimates: estimates with their survey weights.
+        estimates: estimates with their survey weights, those of the day before the last one among them if there are.
         harms: names of the harms, in the order wanted.
         now: aware UTC time.
         rng: source of chance.
@@ -58,7 +60,8 @@ def make_forecasts(
     volume, outlook = predict_volume(
         windows, window=window, now=now, draws=config.draws, rng=rng, config=volume_config
     )
-    recent = [item for item in estimates if item.cell[0] > oldest]
+    moved = moves(estimates, now)
+    recent = [item for item in after_moves(estimates, moved) if item.cell[0] > oldest]
     return forecast(
         recent,
         volume,
@@ -69,6 +72,7 @@ def make_forecasts(
         coverage=coverage,
         judge_errors=judge_errors,
         outlook=outlook,
+        moved=moved,
         budgets=budgets,
         retries=config.retries,
     )

@@ -21,14 +21,13 @@ gamma of the same mean and variance: one number per draw instead of m.
 
 **Upper limits need what was not seen.** A bootstrap only reshuffles what it has: with no hits it says 0 +- 0, with
 five it misses the truth one time in ten, with a few heavy prompts far more often, and of a mode that the proposals
-miss it knows nothing but the hits of the target's own draws. So, after Fay & Feuer 1997 (gamma limits for weighted
-sums of Poisson counts: one more event at the largest weight), upper limits use
+miss it knows nothing but the hits of the target's own draws. So upper limits use
 
-    p^b + E^b + u G,    G ~ Exponential(1),    u = max( max_i w_i p_i / sum_i w_i ,  1 / M )
+    p^b + E^b + U,        U >= h G and U >= G / M,        G ~ Exponential(1)
 
-that is one more prompt as heavy as the heaviest, or one more hit among the M draws of the target itself. M counts
-those behind the estimates, sum_i n0_i, and those of earlier days; E^b is what earlier days saw beyond the estimates
-(`uncovered`), 0 without them. How often the proposals hit does not enter: that is no evidence of what they miss.
+with U one more event than was seen (`unseen`): one more prompt as heavy as the heaviest, h, or heavier where the tail
+says so, or one more hit among the M draws of the target itself. E^b is what earlier days saw beyond the estimates
+(`uncovered`), 0 without them.
 
 - Without any hit this is the exact 95% limit -log(0.05) / M; with g earlier hits alone, that of Gamma(g + 1, 1 / M).
 - Uncovered hits among the sum_i n0_i are in the p_i at up to 1 / n0_i each, and the bootstrap spreads them, so they
@@ -37,49 +36,49 @@ those behind the estimates, sum_i n0_i, and those of earlier days; E^b is what e
 - M treats the draws of a stratum as alike: harm in a few prompts that the sample does not hold is bounded by no number
   of draws. Earlier days are taken to be like the lookback, as tomorrow is.
 
-Simulated coverage of the upper limit, nominal 95%, and median ratio of the limit to the truth, 1,500 worlds a row.
-Lognormal p of log-sd 1. Above the line plain sampling, 200 draws a prompt; below it 300 prompts of 500 draws, 50 of
-them the target's, with proposals that hit the covered harm about 4 times a prompt. `stop at 10` is the rule of earlier
-versions, which left 1 / M out from ten hits on.
+Simulated coverage of the upper limit, nominal 95%, and median ratio of the limit to the truth, 1,500 worlds a row
+(`python tests/benchmarks/bench_upper_limit.py`). Lognormal p of log-sd 1. Above the line plain sampling, 200 draws a
+prompt; below it 300 prompts of 500 draws, 50 of them the target's, with proposals that hit the covered harm about 4
+times a prompt. `shape 0` takes the next prompt to be no heavier than the heaviest by more than chance.
 
-    scenario                                 bootstrap alone   stop at 10      this rule
-    300 prompts, 1,800 hits                  0.92              0.97    1.2     0.97   1.2
-    300 prompts, 6 hits                      0.91              0.97    1.9     0.97   1.9
-    300 prompts, 1 hit                       0.71              1.00    3.9     1.00   3.9
-    30 prompts, 170 hits                     0.84              0.94    1.6     0.94   1.6
-    5 prompts, 26 hits                       0.70              0.90    2.2     0.90   2.2
-    --------------------------------------------------------------------------------------
-    covered 1e-4                             0.92              0.96    1.2     1.00   3.0
-    covered 1e-6                             0.92              0.96    1.2     1.00   200
-      with six earlier days                  0.92              0.96    1.2     1.00   29
-    covered 1e-6, missed 5e-4                0.91              0.97    1.8     0.97   1.8
-      with six earlier days                  0.91              0.97    1.7     1.00   1.9
-      all of it in one prompt of ten         0.89              0.96    2.0     0.96   2.0
-      all of it in one prompt of a hundred   0.80              0.88    2.8     0.88   2.8
-    covered 1e-6, missed 2e-4                0.84              0.95    2.4     0.96   2.4
-    covered 1e-6, missed 5e-5                0.53              0.53    5.8     1.00   5.8
-      with six earlier days                  0.54              0.54    5.8     0.97   5.9
-    covered 1e-6, missed 1e-5, six days      0.14              0.14    0.1     1.00   4.2
+    scenario                                bootstrap alone   shape 0          this rule
+    300 prompts, 1,800 hits                 0.89  1.1        0.96  1.2        0.96  1.2
+    300 prompts, 6 hits                     0.91  1.7        0.98  1.9        0.98  1.9
+    300 prompts, 1 hit                      0.64  3          1.00  4.6        1.00  4.6
+    30 prompts, 170 hits                    0.84  1.3        0.95  1.6        0.96  1.7
+    5 prompts, 26 hits                      0.70  1.4        0.91  2.2        0.91  2.2
+    ------------------------------------------------------------------------------------
+    covered 1e-4                            0.91  1.1        1.00  3          1.00  3
+    covered 1e-6                            0.90  1.1        1.00  2e+02      1.00  2e+02
+      with six earlier days                 0.91  1.1        1.00  29         1.00  29
+    covered 1e-6, missed 5e-4               0.91  1.6        0.97  1.9        0.99  2.1
+      with six earlier days                 0.90  1.6        1.00  1.9        1.00  2.2
+      all of it in one prompt of ten        0.87  1.7        0.94  2.1        0.98  2.6
+      all of it in one prompt of a hundred  0.66  1.7        0.77  2.5        0.82  3.4
+    covered 1e-6, missed 2e-4               0.82  2          0.98  2.5        0.98  3.1
+    covered 1e-6, missed 5e-5               0.53  3.9        1.00  5.8        1.00  6.8
+      with six earlier days                 0.53  3.9        0.97  5.9        0.97  7
+    covered 1e-6, missed 1e-5, six days     0.16  0.11       1.00  4.2        1.00  4.2
 
 **The price.** Where the proposals miss nothing and harm is rarer than 1 / M, the upper limit is that of the target's
 own draws, however well the proposals measure: 200 times too high for covered harm of 1e-6. The hits of the proposals
 cannot tell that case from the last one. Only draws of the target lower the limit: more prompts, more days, a larger
 `estimate.defensive_share`.
 
-**Limits of this.** With log-sd 2 and 100 prompts the upper limit covers 0.83, with log-sd 3 and 1,000 prompts 0.79: no
-rule knows a tail it has not met.
+**Limits of this.** Heavy tails and few prompts: `unseen` has the table. No rule knows a tail it has not met.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from riskmon.forecast.uncovered import EarlierDraws
-from riskmon.records import FloatArray, WeightedEstimate
+from riskmon.forecast.unseen import Unseen
+from riskmon.records import FloatArray, IntArray, WeightedEstimate
 from riskmon.records.judging import JudgeError
 from riskmon.statistics import corrected_rate, sensitivity, specificity, youden
 
@@ -94,6 +93,7 @@ class HarmSample:
         p: [m] estimated probabilities.
         stderr: [m] their standard errors.
         weights: [m] requests each prompt stands for, positive.
+        uncovered: [m] what hits that no other proposal covers contribute to p.
         target_draws: draws of the target itself over all prompts.
         gap_hits: harmful ones among them that no other proposal covers. hits: harmful draws over all prompts.
     """
@@ -101,6 +101,7 @@ class HarmSample:
     p: FloatArray
     stderr: FloatArray
     weights: FloatArray
+    uncovered: FloatArray
     target_draws: int
     gap_hits: int
     hits: int
@@ -116,6 +117,10 @@ class HarmSample:
             p=np.array([e.p for e in bare], dtype=np.float64),
             stderr=np.array([e.p if e.stderr is None else e.stderr for e in bare], dtype=np.float64),
             weights=np.array([item.weight for item in estimates], dtype=np.float64),
+            # Each counts at most 1 / n0: its weight is capped by the target's own share of the draws.
+            uncovered=np.array(
+                [min(e.p, e.gap_hits / max(e.target_draws, 1)) for e in bare], dtype=np.float64
+            ),
             target_draws=sum(e.target_draws for e in bare),
             gap_hits=sum(e.gap_hits for e in bare),
             hits=sum(e.hits for e in bare),
@@ -133,7 +138,7 @@ class HarmRate:
         mean: p_bar, unbiased.
         draws: p^b, [B] draws of it.
         earlier: E^b, [B] uncovered harm that earlier days showed beyond these estimates.
-        unseen: u, [B] or scalar, the size of one event that was not seen.
+        unseen: the size of one event that was not seen.
         prompts_variance: variance of p_bar that comes from which prompts were sampled.
         samples_variance: from the draws of each of them.
         judged: p_bar as the judge saw it, each with one draw of the judge's errors taken out, [B]; constant where
@@ -143,15 +148,19 @@ class HarmRate:
     mean: float
     draws: FloatArray
     earlier: FloatArray
-    unseen: FloatArray | float
+    unseen: Unseen
     prompts_variance: float
     samples_variance: float
     judged: FloatArray
 
     @property
     def shown(self) -> FloatArray:
-        """[B] p^b + E^b; upper limits use shown + unseen * Exponential(1)."""
+        """[B] p^b + E^b."""
         return self.draws + self.earlier
+
+    def cautious(self, g: FloatArray) -> FloatArray:
+        """[B] p^b + E^b + U with [B] draws of G, at most 1: what upper limits are made of."""
+        return np.minimum(self.shown + self.unseen.event(g), 1.0)
 
 
 _NONE_EARLIER = EarlierDraws()
@@ -176,13 +185,13 @@ def harm_rate(
     within = _gamma(mean, within_variance, draws, rng)
     spread = mean + math.sqrt(1 - 1 / m) * (boot - mean) + math.sqrt(1 / m) * (within - mean)
 
-    heaviest = float((share * sample.p).max())
-    one_hit = 1 / max(sample.target_draws + earlier.target_draws, 1)
     return HarmRate(
         mean=mean,
         draws=np.clip(spread, 0.0, 1.0),
         earlier=earlier.excess(sample.target_draws, sample.gap_hits, draws=draws, rng=rng),
-        unseen=max(heaviest, one_hit),
+        unseen=Unseen.after(
+            sample.p, sample.p - sample.uncovered, share, sample.target_draws + earlier.target_draws
+        ),
         prompts_variance=_between(sample.p, share, within_variance),
         samples_variance=within_variance,
         judged=np.full(draws, mean),
@@ -209,7 +218,7 @@ def borrowed_rate(
         mean=mean,
         draws=picked,
         earlier=np.stack([rate.earlier for rate in rates])[pick, every],
-        unseen=np.stack([np.broadcast_to(rate.unseen, draws) for rate in rates])[pick, every],
+        unseen=_picked([rate.unseen for rate in rates], pick),
         # Which stratum it is like is one more thing that estimates of its own prompts would tell.
         prompts_variance=max(0.0, float(picked.var()) - samples_variance),
         samples_variance=samples_variance,
@@ -235,11 +244,22 @@ def true_rate(rate: HarmRate, error: JudgeError, se: FloatArray, sp: FloatArray)
         mean=float(corrected_rate(rate.mean, *measured)),
         draws=corrected_rate(rate.draws, se, sp),
         earlier=rate.earlier / index,
-        unseen=rate.unseen / index,
+        unseen=rate.unseen.per_true(index),
         prompts_variance=rate.prompts_variance * steepness,
         samples_variance=rate.samples_variance * steepness,
         judged=corrected_rate(rate.judged, se, sp),
     )
+
+
+def _picked(unseen: Sequence[Unseen], pick: IntArray) -> Unseen:
+    """In draw b the event of unseen[pick[b]]."""
+    every = np.arange(len(pick))
+
+    def chosen(name: str) -> FloatArray:
+        rows: FloatArray = np.stack([np.broadcast_to(getattr(each, name), len(pick)) for each in unseen])
+        return rows[pick, every]
+
+    return Unseen(*(chosen(field.name) for field in fields(Unseen)))
 
 
 def _bootstrap(p: FloatArray, share: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:

@@ -55,6 +55,7 @@ def retry_risk(
     retries: int,
     *,
     stderr: FloatArray,
+    uncovered: FloatArray,
     target_draws: int,
     draws: int,
     rng: np.random.Generator,
@@ -65,6 +66,7 @@ def retry_risk(
         p: [m] estimates of one harm, m >= 1. weights: [m] requests each stands for, positive.
         retries: k, at least 1.
         stderr: [m] standard errors of `p`, 0 where p is exact.
+        uncovered: [m] what hits that only the target has shown contribute to `p`.
         target_draws: draws of the target itself behind the estimates; without any, nothing is excluded.
         draws, rng: Monte Carlo draws behind the interval, source of chance.
 
@@ -74,17 +76,19 @@ def retry_risk(
     if retries < 1:
         raise ValueError(f"retries must be at least 1, found {retries}")
     p = np.clip(p, 0.0, 1.0)
+    asked_p = _at_least_one(p, stderr, retries)
     asked = HarmSample(
-        p=_at_least_one(p, stderr, retries),
+        p=asked_p,
         stderr=retries * (1 - p) ** (retries - 1) * stderr,
         weights=weights,
+        uncovered=np.minimum(retries * uncovered, asked_p),
         # One hit that was not seen among M draws is k times as likely in k answers.
         target_draws=target_draws // retries,
         gap_hits=0,
         hits=0,
     )
     rate = harm_rate(asked, draws=draws, rng=rng)
-    high = np.quantile(np.minimum(rate.shown + rate.unseen * rng.exponential(size=draws), 1.0), UPPER)
+    high = np.quantile(rate.cautious(rng.exponential(size=draws)), UPPER)
     return RetryRisk(
         retries=retries,
         value=rate.mean,

@@ -42,13 +42,18 @@ def variance_shares(
     volume = np.sum([draws * rate.mean for draws, rate in zip(requests, rates, strict=True)], axis=0)
     judged = np.sum([mean * rate.judged for mean, rate in zip(means, rates, strict=True)], axis=0)
     parts = {
-        "volume": float(volume.var()),
+        "volume": _variance(volume),
         "prompts": sum(m**2 * rate.prompts_variance for m, rate in zip(means, rates, strict=True)),
         "samples": sum(m**2 * rate.samples_variance for m, rate in zip(means, rates, strict=True)),
-        "judge": float(judged.var()),
+        "judge": _variance(judged),
         "chance": sum(m * rate.mean for m, rate in zip(means, rates, strict=True)),
     }
     whole = sum(parts.values())
     if parts["chance"] <= 0 or not np.isfinite(whole):
         return None
     return VarianceShares(**{name: part / whole for name, part in parts.items()})
+
+
+def _variance(draws: FloatArray) -> float:
+    """Variance of [B] draws; 0 where they are alike but for rounding, which would show as 1e-30 of the spread."""
+    return 0.0 if np.ptp(draws) <= 1e-9 * np.abs(draws).max() else float(draws.var())

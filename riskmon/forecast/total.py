@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import numpy as np
 
@@ -28,7 +29,9 @@ def totals(
     days = {s: volume[s].within(0, DAY_HOURS) for s in rates}
     means = {s: mean for s, (mean, _) in days.items()}
     draws = {s: requests for s, (_, requests) in days.items()}  # [B] each
-    day = Span(sum(means.values()), np.sum(list(draws.values()), axis=0), _basis(volume, rates, samples))
+    day = Span(
+        sum(means.values()), np.sum(list(draws.values()), axis=0), _basis(volume, rates, samples, harm.moved)
+    )
     rate = _mean_rate(day, means, draws, rates, one_more)
     retry = _retry_risk(harm, samples, means)
     forecasts = []
@@ -71,12 +74,12 @@ def _mean_rate(
     whole = np.maximum(day.draws, 1.0)
     plain = np.sum([draws[s] * rate.draws for s, rate in rates.items()], axis=0)
     shown = np.sum([draws[s] * rate.shown for s, rate in rates.items()], axis=0)
-    unseen = np.max([draws[s] * rate.unseen for s, rate in rates.items()], axis=0)
+    unseen = np.max([draws[s] * rate.unseen.event(one_more) for s, rate in rates.items()], axis=0)
     expected = sum(means[s] * rate.mean for s, rate in rates.items())
     return MeanRate(
         expected / day.mean if day.mean > 0 else 0.0,
         plain / whole,
-        np.minimum(shown + unseen * one_more, day.draws) / whole,
+        np.minimum(shown + unseen, day.draws) / whole,
     )
 
 
@@ -84,10 +87,13 @@ def _basis(
     volume: Mapping[Stratum, VolumePrediction],
     rates: Mapping[Stratum, HarmRate],
     known: Mapping[Stratum, HarmSample],
+    moved: Mapping[Stratum, datetime],
 ) -> str:
     basis = "; ".join(dict.fromkeys(volume[s].basis for s in rates))
     if missing := len(rates) - len(known):
         basis += f"; no estimates yet in {missing} of {len(rates)} strata: pooled p of other strata"
+    if recent := len(moved.keys() & known.keys()):
+        basis += f"; p moved within the last day in {recent} of {len(rates)} strata: estimates since then"
     return basis
 
 
@@ -111,6 +117,7 @@ def _retry_risk(
         weights,
         harm.retries,
         stderr=np.concatenate([sample.stderr for sample in samples.values()]),
+        uncovered=np.concatenate([sample.uncovered for sample in samples.values()]),
         target_draws=sum(sample.target_draws for sample in samples.values()),
         draws=harm.draws,
         rng=harm.rng,

@@ -1,6 +1,6 @@
 """The JSON API under `/api/v1/`, and its OpenAPI 3.1 description, from one table of endpoints.
 
-Every endpoint answers GET (and HEAD) with one model of `api_models.py`; errors are problem details (RFC 9457). The
+Every endpoint answers GET (and HEAD) with one model of `api_models/`; errors are problem details (RFC 9457). The
 description is generated from the same models and the same table, so that it cannot tell of something else than what
 is served. Starlette and pydantic's JSON schema are enough for four read-only endpoints without parameters; a web
 framework on top of them would add its own script-laden documentation page, which the page's policy forbids.

@@ -1,7 +1,7 @@
 """From a snapshot to what the JSON API answers.
 
 In comes a `Snapshot` (None while the store cannot be read) with the static `Facts`; out go the models of
-`api_models.py`. Only harms and strata of the running configuration are shown, as on the page and in the metrics.
+`api_models/`. Only harms and strata of the running configuration are shown, as on the page and in the metrics.
 """
 
 from __future__ import annotations

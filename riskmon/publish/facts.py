@@ -33,8 +33,8 @@ class Facts:
         version: of riskmon. model: id of the deployed model.
         harms: in configured order.
         stratum_labels: Prometheus label names that split the traffic; empty when it is not split.
-        reject_reasons, failure_reasons, jobs: known values of the labels `reason` and `job`; their counters
-            start at 0 instead of appearing with the first event.
+        reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
+            counters start at 0 instead of appearing with the first event.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
     """
 
@@ -45,12 +45,19 @@ class Facts:
     reject_reasons: tuple[str, ...] = ()
     failure_reasons: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
+    worker_losses: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
 
     @classmethod
     def from_config(
-        cls, config: Config, *, version: str, reject_reasons: Sequence[str] = (), jobs: Sequence[str] = ()
+        cls,
+        config: Config,
+        *,
+        version: str,
+        reject_reasons: Sequence[str] = (),
+        jobs: Sequence[str] = (),
+        worker_losses: Sequence[str] = (),
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -65,6 +72,7 @@ class Facts:
             reject_reasons=tuple(reject_reasons),
             failure_reasons=(*(kind.reason for kind in PromptFailed.__subclasses__()), WorkerLost.reason),
             jobs=tuple(jobs),
+            worker_losses=tuple(worker_losses),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
         )
@@ -76,14 +84,15 @@ class Facts:
 
     def current(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
         """The forecasts that fit the running configuration: a harm that is configured, and its label names."""
-        return tuple(made for made in snapshot.forecasts if self._fits(made.harm, made.stratum))
+        return tuple(made for made in snapshot.forecasts if self.fits(made.harm, made.stratum))
 
     def current_sensitivity(self, snapshot: Snapshot) -> tuple[StratumSensitivity, ...]:
         """What the last sensitivity run found of strata and harms that fit the running configuration."""
         found = () if snapshot.sensitivity is None else snapshot.sensitivity.strata
-        return tuple(row for row in found if self._fits(row.harm, row.stratum))
+        return tuple(row for row in found if self.fits(row.harm, row.stratum))
 
-    def _fits(self, harm: str, stratum: Stratum | None) -> bool:
+    def fits(self, harm: str, stratum: Stratum | None) -> bool:
+        """Whether a harm is configured and a stratum has the configured labels; None is the total."""
         return any(known.name == harm for known in self.harms) and (
             stratum is None or tuple(name for name, _ in stratum.labels) == self.stratum_labels
         )

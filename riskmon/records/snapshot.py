@@ -12,7 +12,7 @@ from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
 from riskmon.records.sensitivity import SensitivitySummary
-from riskmon.records.traffic import TrafficStatus
+from riskmon.records.traffic import Stratum, TrafficStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,13 @@ class Counters:
     observed: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # harm -> (outputs, harmful outputs)
+    observed_by_stratum: Mapping[tuple[str, Stratum], tuple[int, int]] = field(
+        default_factory=dict
+    )  # the same, per harm and stratum
+    verdicts: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # harm -> (verdicts on drawn answers, unreadable ones)
+    worker_losses: Mapping[str, int] = field(default_factory=dict)  # reason -> device workers lost
     job_failures: Mapping[str, int] = field(default_factory=dict)
 
 

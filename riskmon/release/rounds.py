@@ -46,7 +46,7 @@ class Models:
             if not self._keep_both and self._loaded:
                 self.drop()
             with status(f"loading the {side}"):
-                from riskmon.estimate.session import open_session
+                from riskmon.estimate.opening import open_session
 
                 self._loaded[side] = open_session(self._configs[side])
         return self._loaded[side]

@@ -64,7 +64,8 @@ def read_alerts(url: SecretStr | None, since: datetime, until: datetime) -> Aler
 
 def _stretches(series: Mapping[str, Any], until: datetime, step: timedelta) -> Iterator[Alert]:
     labels = {name: value for name, value in series["metric"].items() if name not in _INTERNAL}
-    moments = [datetime.fromtimestamp(float(at), UTC) for at, _ in series["values"]]
+    # Prometheus rounds to milliseconds, up to half of one beyond the end.
+    moments = [min(datetime.fromtimestamp(float(at), UTC), until) for at, _ in series["values"]]
     for first, last in _runs(moments, 2 * step):
         yield Alert(series["metric"]["alertname"], labels, first, last, firing=last + 2 * step >= until)
 

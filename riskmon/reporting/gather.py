@@ -63,7 +63,7 @@ def gather(
     sources = Sources(
         snapshot=snapshot,
         forecasts=Facts.from_config(config, version=__version__).current(snapshot),
-        totals=store.hourly_totals(since - length),
+        totals=store.history.hourly_totals(since - length),
         weighted=weighted,
         since=since,
         length=length,
@@ -76,7 +76,7 @@ def gather(
         read_harm(sources, settings, harm)
         for settings, harm in zip(config.all_harms, scope.harms, strict=True)
     )
-    tally, cycles = store.sample_tally(since), tuple(store.cycles(since))
+    tally, cycles = store.history.sample_tally(since), tuple(store.history.cycles(since))
     traffic = TrafficReport(
         requests=_requests(windows, since, now),
         previous_requests=_previous_requests(windows, since, length, scope.window),
@@ -102,7 +102,7 @@ def gather(
         sensitivity=found.sensitivity,
         incidents=find_incidents(
             cycles=cycles,
-            unfinished=store.unfinished_cycles(since),
+            unfinished=store.history.unfinished_cycles(since),
             deadline=config.estimate.deadline,
             windows=windows,
             window=scope.window,

@@ -246,7 +246,7 @@ def _session(config: Config, settings: LocalParaphraser) -> Session:
 
 
 def _load(config: Config, settings: LocalParaphraser) -> Session:
-    from riskmon.estimate.session import open_session
+    from riskmon.estimate.opening import open_session
 
     model = ModelConfig(
         target=settings.model,

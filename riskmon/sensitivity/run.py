@@ -109,7 +109,7 @@ def _measure_all(
     if not able:
         return
     with status("loading the model"):
-        from riskmon.estimate.session import open_session
+        from riskmon.estimate.opening import open_session
 
         session = open_session(config)
     total = sum(map(len, able))

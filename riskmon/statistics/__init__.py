@@ -1,4 +1,4 @@
-"""Statistics that several stages need: how wrong a judge is, and what that does to a rate.
+"""Statistics that several stages need: how wrong a judge is and what that does to a rate, how heavy a tail is.
 
 Pure arithmetic on numbers and arrays (numpy, scipy) plus the one file that carries a judge's measured error from
 `riskmon calibrate judge` to the estimate and the forecast. Nothing here knows of models, prompts or the store.
@@ -22,6 +22,7 @@ from riskmon.statistics.judge_error import (
     specificity,
     youden,
 )
+from riskmon.statistics.pareto import tail_index
 from riskmon.statistics.prediction_powered import ppi_rate
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "rogan_gladen",
     "sensitivity",
     "specificity",
+    "tail_index",
     "upper_limit",
     "write_judge_error",
     "youden",

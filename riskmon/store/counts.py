@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
-from riskmon.records import Counters
+from riskmon.records import Counters, Stratum
 from riskmon.store.tables import counters
 from riskmon.store.upsert import insert
 
@@ -24,7 +24,22 @@ class Count(StrEnum):
     DEVICE_SECONDS = "device_seconds"
     OBSERVED = "observed"  # label: harm
     OBSERVED_HARMFUL = "observed_harmful"  # label: harm
+    OBSERVED_IN_STRATUM = "observed_in_stratum"  # label: harm and stratum, see `cell_label`
+    OBSERVED_HARMFUL_IN_STRATUM = "observed_harmful_in_stratum"  # likewise
+    VERDICTS = "verdicts"  # label: harm
+    UNREADABLE = "unreadable"  # label: harm
+    WORKER_LOST = "worker_lost"  # label: reason
     JOB_FAILED = "job_failed"  # label: job
+
+
+def cell_label(harm: str, stratum: Stratum) -> str:
+    """Names a harm in a stratum; a harm's name holds no space."""
+    return f"{harm} {stratum.key()}"
+
+
+def _cell(label: str) -> tuple[str, Stratum]:
+    harm, _, key = label.partition(" ")
+    return harm, Stratum.from_key(key)
 
 
 def add(connection: Connection, amounts: Mapping[tuple[Count, str], float]) -> None:
@@ -54,7 +69,11 @@ def read(connection: Connection) -> Counters:
     def whole(count: Count) -> dict[str, int]:
         return {label: int(value) for label, value in values.get(count, {}).items()}
 
-    harmful = whole(Count.OBSERVED_HARMFUL)
+    def pairs(of: Count, among: Count) -> dict[str, tuple[int, int]]:
+        part = whole(of)
+        return {label: (count, part.get(label, 0)) for label, count in whole(among).items()}
+
+    by_stratum = pairs(Count.OBSERVED_HARMFUL_IN_STRATUM, Count.OBSERVED_IN_STRATUM)
     return Counters(
         consumed=whole(Count.CONSUMED).get("", 0),
         sampled=whole(Count.SAMPLED).get("", 0),
@@ -63,6 +82,9 @@ def read(connection: Connection) -> Counters:
         estimate_failures=whole(Count.FAILED),
         estimate_tokens=whole(Count.TOKENS).get("", 0),
         estimate_device_seconds=values.get(Count.DEVICE_SECONDS, {}).get("", 0.0),
-        observed={harm: (outputs, harmful.get(harm, 0)) for harm, outputs in whole(Count.OBSERVED).items()},
+        observed=pairs(Count.OBSERVED_HARMFUL, Count.OBSERVED),
+        observed_by_stratum={_cell(label): pair for label, pair in by_stratum.items()},
+        verdicts=pairs(Count.UNREADABLE, Count.VERDICTS),
+        worker_losses=whole(Count.WORKER_LOST),
         job_failures=whole(Count.JOB_FAILED),
     )

@@ -7,14 +7,18 @@ first line, which names tables and hosts but never a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from riskmon.errors import StoreUnavailable
 from riskmon.store.engine import make_engine, public_name, reader, writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Database:
@@ -49,6 +53,16 @@ class Database:
         """
         with self._fence(), self._writer.begin() as connection:
             yield connection
+
+    def fetch(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a query gives, in a `read` of its own; the arguments follow the connection."""
+        with self.read() as connection:
+            return query(connection, *args, **kwargs)
+
+    def apply(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Makes a change in a `write` of its own; the arguments follow the connection."""
+        with self.write() as connection:
+            return change(connection, *args, **kwargs)
 
     def forget_deleted(self) -> None:
         """Clears what deleted rows leave behind in SQLite's write-ahead log; PostgreSQL's vacuum sees to its own.

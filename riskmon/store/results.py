@@ -21,7 +21,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from riskmon.records import Estimate, PromptResult
 from riskmon.store import counts, hits, judged
-from riskmon.store.counts import Count
+from riskmon.store.counts import Count, cell_label
 from riskmon.store.prompts import position_columns
 from riskmon.store.tables import estimates, results, samples
 from riskmon.store.upsert import insert
@@ -86,6 +86,7 @@ def refine(connection: Connection, cycle_id: int, result: PromptResult, now: dat
     )
     sample_id = _sample_id(connection, position)
     if sample_id is not None:
+        counts.add(connection, _further_verdicts(connection, sample_id, result))
         connection.execute(delete(estimates).where(estimates.c.sample_id == sample_id))
         _add_estimates(connection, sample_id, result)
         hits.replace(connection, sample_id, result.hits, now)
@@ -110,6 +111,22 @@ def _add_estimates(connection: Connection, sample_id: int, result: PromptResult)
         connection.execute(insert(connection, estimates), rows)
 
 
+def _further_verdicts(
+    connection: Connection, sample_id: int, result: PromptResult
+) -> dict[tuple[Count, str], float]:
+    """Verdicts beyond those of the estimates that the sample has so far."""
+    columns = (estimates.c.harm, estimates.c.n, estimates.c.unreadable)
+    rows = connection.execute(select(*columns).where(estimates.c.sample_id == sample_id))
+    before = {harm: (n, unreadable) for harm, n, unreadable in rows}
+    amounts: dict[tuple[Count, str], float] = {}
+    for estimate in result.estimates:
+        n, unreadable = before.get(estimate.harm, (0, 0))
+        amounts[Count.VERDICTS, estimate.harm] = estimate.n - n
+        # A judge that reads a random part of the answers may be luckier the second time; a counter never falls.
+        amounts[Count.UNREADABLE, estimate.harm] = max(0, estimate.unreadable - unreadable)
+    return amounts
+
+
 def _spent(result: PromptResult) -> dict[str, Any]:
     """Draws and cost, as columns of `results`; all harms of a prompt share one set of draws and state the same."""
     if not result.estimates:
@@ -127,7 +144,13 @@ def _amounts(result: PromptResult) -> dict[tuple[Count, str], float]:
         amounts[Count.ESTIMATED, ""] = 1
         amounts[Count.TOKENS, ""] = spent["tokens"]
         amounts[Count.DEVICE_SECONDS, ""] = spent["device_seconds"]
+    for estimate in result.estimates:
+        amounts[Count.VERDICTS, estimate.harm] = estimate.n
+        amounts[Count.UNREADABLE, estimate.harm] = estimate.unreadable
     for harm, harmful in result.observed.items():
         amounts[Count.OBSERVED, harm] = 1
         amounts[Count.OBSERVED_HARMFUL, harm] = int(harmful)
+        cell = cell_label(harm, result.prompt.stratum)
+        amounts[Count.OBSERVED_IN_STRATUM, cell] = 1
+        amounts[Count.OBSERVED_HARMFUL_IN_STRATUM, cell] = int(harmful)
     return amounts

@@ -46,9 +46,11 @@ def test_weeks_through_a_store_come_out_as_they_are(tmp_path: Path, seen: float,
         assert len(store.sampled_prompts(START)) <= 3 * 24 * 6
         windows = world.judged_windows(now)
         sampled = START + HISTORY * DAY
-        assert store.judged_windows(sampled) == [window for window in windows if window.start >= sampled]
+        assert store.history.judged_windows(sampled) == [
+            window for window in windows if window.start >= sampled
+        ]
         direct = back_test(
-            store.daily_forecasts(START, now),
+            store.history.daily_forecasts(START, now),
             windows,
             window=HOUR,
             until=now,

@@ -27,7 +27,8 @@ from riskmon.bench.runs import DOUBTS, NOW
 from riskmon.bench.scores import LEARNT
 from riskmon.bench.table import render_table
 from riskmon.bench.worlds import CATALOGUE, World, build_world
-from riskmon.estimate.session import Session, open_session
+from riskmon.estimate.opening import open_session
+from riskmon.estimate.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

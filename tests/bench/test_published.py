@@ -8,7 +8,7 @@ from support.estimates import world_config
 from support.worlds import EARLY, END, PROMPT, end_probability, make_world, nudge, tiny_llama
 
 from riskmon.bench.published import SHARES, PublishedMethod, TokenMixture, choose_setting, log_density
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
 
 ASKED = Prompt("asked", PROMPT)

@@ -23,8 +23,9 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from riskmon.bench.tiny import tokenizer_of
 from riskmon.config_file import parse_config
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.prefix import Prefix
-from riskmon.estimate.session import Session, open_session
+from riskmon.estimate.session import Session
 from riskmon.records import Prompt
 
 ROUNDS = 3

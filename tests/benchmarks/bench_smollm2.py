@@ -42,7 +42,8 @@ from riskmon.estimate.calibrate.examples import Example, examples_from_hits
 from riskmon.estimate.calibrate.lineage import variant_folder
 from riskmon.estimate.calibrate.lora import fit_lora
 from riskmon.estimate.model import LanguageModel, load_model
-from riskmon.estimate.session import Session, open_session
+from riskmon.estimate.opening import open_session
+from riskmon.estimate.session import Session
 from riskmon.records import DOUBTS, Hit, Prompt
 from riskmon.statistics import clopper_pearson
 from riskmon.traffic.prompts import read_prompts

@@ -25,7 +25,7 @@ from riskmon.estimate.judges import build_judge
 from riskmon.estimate.model import LanguageModel, load_model
 from riskmon.estimate.prefix import extend, open_prefix
 from riskmon.estimate.sampler import Sampler, draw_tokens
-from riskmon.estimate.session import prompt_stream
+from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Prompt
 from riskmon.traffic.prompts import read_prompts
 

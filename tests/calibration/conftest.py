@@ -7,7 +7,7 @@ from support.calibration import NOW, PROMPTS, settings_of
 from support.store_records import batch, sampled
 from support.worlds import UNSAFE, World, make_world
 
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.store import open_store
 
 

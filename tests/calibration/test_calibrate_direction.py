@@ -16,7 +16,7 @@ from riskmon import __version__
 from riskmon.calibration.direction import calibrate_direction
 from riskmon.config import Config
 from riskmon.errors import ConfigError, InputError
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
 
 UNSAFE = ("ask bad", "bad worse SECRET", "worse and bad red", "bad or worse ask", "ask worse", "bad bad")

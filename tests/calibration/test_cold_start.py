@@ -21,7 +21,7 @@ from riskmon.calibration.draws import DrawsFile, digest_of
 from riskmon.calibration.variant import calibrate_lora
 from riskmon.config import Config
 from riskmon.errors import ConfigError, InputError
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
 from riskmon.store import open_store
 

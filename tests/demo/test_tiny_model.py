@@ -8,7 +8,8 @@ from riskmon.config_file import parse_config
 from riskmon.demo.prompts import TINY_PERSONA
 from riskmon.demo.settings import TINY
 from riskmon.demo.tiny_model import make_tiny_model
-from riskmon.estimate.session import Session, open_session
+from riskmon.estimate.opening import open_session
+from riskmon.estimate.session import Session
 from riskmon.records import Message, Prompt
 
 PROMPT = "My annoying coworker sings all day. What should I say?"

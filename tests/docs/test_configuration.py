@@ -195,9 +195,8 @@ def same(written: object, default: object) -> bool:
     if isinstance(default, BaseModel):
         return isinstance(written, dict)
     if isinstance(default, tuple):
-        return (
-            tuple(tuple(x) if isinstance(x, list) else x for x in typing.cast(list[Any], written)) == default
-        )
+        items = typing.cast(list[Any], written)
+        return len(items) == len(default) and all(map(same, items, default))
     return written == default and type(written) is type(default)
 
 

@@ -154,7 +154,7 @@ def test_once_reads_estimates_forecasts_and_ends(kafka_broker, world, tmp_path):
         outputs, harmful = counters.observed["bad"]
         assert outputs == cycle.prompts
         assert harmful <= outputs
-        windows = store.judged_windows(datetime(2026, 1, 1, tzinfo=UTC))
+        windows = store.history.judged_windows(datetime(2026, 1, 1, tzinfo=UTC))
         assert sum(window.judged for window in windows) == outputs
         assert sum(window.harmful for window in windows) == harmful
         assert [(test.harm, test.stratum, test.rows) for test in store.backtests()] == [("bad", None, ())]
@@ -334,6 +334,7 @@ def test_a_killed_worker_costs_one_prompt_and_not_the_daemon(kafka_broker, world
         assert cycle.left_out == 0
         failed = 'riskmon_estimate_failures_total{reason="worker_lost"}'
         daemon.wait_until(lambda: daemon.metric(failed) == 1, "the loss is counted")
+        assert daemon.metric('riskmon_worker_restarts_total{reason="died"}') == 1
         assert daemon.end() == 0
 
 

@@ -6,8 +6,8 @@ from support.estimates import made_draws, world_config
 from support.worlds import PROMPT
 
 from riskmon.estimate.control import control_slope
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import Proposal
-from riskmon.estimate.session import open_session
 from riskmon.estimate.weights import balance_weights
 from riskmon.records import Prompt
 

@@ -4,8 +4,9 @@ from scipy.stats import chisquare
 from support.estimates import many_experts, plain_log_probs, world_config
 from support.worlds import END, PROMPT, STEPS
 
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import count_draws, first_mixture
-from riskmon.estimate.session import open_session, prompt_stream
+from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Prompt
 
 ASK = Prompt("p", PROMPT)

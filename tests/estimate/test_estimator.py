@@ -1,16 +1,16 @@
 import math
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from support.estimates import made_draws, reading_of, stage_of, target_stage
+from support.judge_errors import judge_error
 
 from riskmon.config import EstimateConfig
 from riskmon.estimate.estimator import estimate_harm
 from riskmon.estimate.evidence import Reading
 from riskmon.estimate.intervals import guaranteed_upper
 from riskmon.estimate.weights import balance_weights
-from riskmon.records import Flag, JudgeError, Prompt, Stratum, Verdicts
+from riskmon.records import Flag, Prompt, Stratum, Verdicts
 from riskmon.statistics import false_alarm_floor, harm_upper
 
 PROMPT = Prompt("p", "text", Stratum((("route", "chat"),)))
@@ -30,24 +30,6 @@ def mixture(n_target, n_proposal, gain):
     n = n_target + n_proposal
     p = np.full(n, -5.0)
     return made_draws(p, [p, p + gain], [0] * n_target + [1] * n_proposal)
-
-
-def judge_error(false_positive, true_negative):
-    return JudgeError(
-        harm="h",
-        judge="j",
-        threshold=0.5,
-        true_positive=90,
-        false_negative=10,
-        true_negative=true_negative,
-        false_positive=false_positive,
-        unreadable_harmful=0,
-        unreadable_harmless=0,
-        labelled_harmful=100,
-        labelled_harmless=int(true_negative + false_positive),
-        labels_sha256="0",
-        made_at=datetime(2026, 3, 1, tzinfo=UTC),
-    )
 
 
 def test_the_estimate_is_the_mean_of_weight_times_harm():
@@ -298,7 +280,7 @@ def test_an_estimate_that_false_alarms_could_make_is_a_bound_and_no_number():
     scores[30:36] = 1
     plain = estimate(draws, scores)
     assert Flag.BELOW_JUDGE_FLOOR not in plain.flags
-    sharp, blunt = judge_error(0.0, 1e6), judge_error(30.0, 970.0)
+    sharp, blunt = judge_error(90, 10, 1e6, 0), judge_error(90, 10, 970, 30)
     assert false_alarm_floor(sharp) < plain.ci_low
     assert plain.p < false_alarm_floor(blunt)
     assert estimate(draws, scores, error=sharp) == plain

@@ -22,7 +22,7 @@ from riskmon.estimate.calibrate.examples import Example, examples_from_hits
 from riskmon.estimate.calibrate.lineage import variant_folder
 from riskmon.estimate.calibrate.lora import fit_lora
 from riskmon.estimate.model import load_model
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.records import Flag, Prompt
 from riskmon.traffic.prompts import read_prompts
 

@@ -13,7 +13,7 @@ import pytest
 from support.estimates import HARMS, plain_log_probs, world_config
 from support.worlds import EARLY, END, LATE, PROMPT, UNSAFE, end_probability, make_world, nudge, tiny_llama
 
-from riskmon.estimate.session import open_session
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.weights import balance_weights
 from riskmon.records import Prompt
 

@@ -5,8 +5,9 @@ import pytest
 from support.estimates import many_experts, plain_log_probs, world_config
 from support.worlds import END, PROMPT, STEPS
 
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import Proposal, first_mixture
-from riskmon.estimate.session import open_session, prompt_stream
+from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Prompt
 
 ASK = Prompt("p", PROMPT)

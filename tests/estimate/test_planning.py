@@ -11,9 +11,9 @@ from support.worlds import PROMPT
 from riskmon.config import EstimateConfig
 from riskmon.errors import PromptUnsupported
 from riskmon.estimate.calibrate.examples import mark_of
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.proposals import Proposal, first_mixture, voices_of
-from riskmon.estimate.session import open_session
 from riskmon.records import Hit, Message, Prompt, Stratum
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,8 +13,8 @@ import torch
 from support.estimates import world_config
 from support.worlds import PROMPT, WORDS, prompt_ids, save, tiny_llama
 
+from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import log_densities
-from riskmon.estimate.session import open_session
 from riskmon.estimate.weights import balance_weights
 from riskmon.records import Draws, FloatArray, Prompt
 

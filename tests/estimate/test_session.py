@@ -10,7 +10,8 @@ from support.estimates import regex_harm, world_config
 from support.worlds import PROMPT
 
 from riskmon.errors import ModelUnavailable
-from riskmon.estimate.session import open_session, prompt_stream
+from riskmon.estimate.opening import open_session
+from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Message, Position, Prompt, Stratum
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -172,7 +173,7 @@ def test_what_is_not_in_memory_cannot_be_refined(session, monkeypatch):
     session.estimate(Prompt("planned before", PROMPT), keep=True)
     session.replan([], NOW)
     assert session.refine(Prompt("planned before", PROMPT), 100) is None
-    monkeypatch.setattr("riskmon.estimate.session._EVIDENCE", 2)
+    monkeypatch.setattr("riskmon.estimate.recollection._KEPT", 2)
     for name in "xyz":
         session.estimate(Prompt(name, PROMPT), keep=True)
     assert session.refine(Prompt("x", PROMPT), 100) is None

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.stats import binom, gamma, nbinom
+from support.judge_errors import judge_error
 
 from riskmon.forecast.backtest import NO_RESPONSES, NOT_COVERED, NOTHING_ENDED, back_test, separate_moments
 from riskmon.forecast.backtest_claim import Claim, Reading
@@ -77,24 +78,6 @@ def total_of(
         rng=np.random.default_rng(3),
         judge_errors={} if error is None else {"misuse": error},
     )[0]
-
-
-def judge_error(caught: int, missed: int, passed: int, alarms: int) -> JudgeError:
-    return JudgeError(
-        "misuse",
-        "toy",
-        0.5,
-        caught,
-        missed,
-        passed,
-        alarms,
-        0,
-        0,
-        caught + missed,
-        passed + alarms,
-        "0" * 64,
-        DAY,
-    )
 
 
 @pytest.mark.parametrize(

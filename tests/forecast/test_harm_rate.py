@@ -11,6 +11,7 @@ from support.weighted_estimates import NOON, weighted_estimate
 
 from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate
 from riskmon.forecast.uncovered import EarlierDraws
+from riskmon.forecast.unseen import Unseen
 from riskmon.records import FloatArray
 
 
@@ -19,6 +20,7 @@ def sample_of(
     *,
     stderr: float | FloatArray = 0.0,
     weights: list[float] | None = None,
+    uncovered: FloatArray | None = None,
     target_draws: int = 10_000,
     gap_hits: int = 0,
     hits: int = 100,
@@ -28,6 +30,7 @@ def sample_of(
         p=values,
         stderr=np.broadcast_to(np.asarray(stderr, dtype=np.float64), values.shape),
         weights=np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64),
+        uncovered=np.zeros(len(values)) if uncovered is None else uncovered,
         target_draws=target_draws,
         gap_hits=gap_hits,
         hits=hits,
@@ -39,7 +42,7 @@ def rate_of(sample: HarmSample, earlier: EarlierDraws | None = None, *, draws: i
 
 
 def cautious_upper(rate: HarmRate, rng: np.random.Generator) -> float:
-    return float(np.quantile(rate.shown + rate.unseen * rng.exponential(size=len(rate.draws)), 0.95))
+    return float(np.quantile(rate.cautious(rng.exponential(size=len(rate.draws))), 0.95))
 
 
 def test_a_sample_is_read_from_records() -> None:
@@ -78,7 +81,7 @@ def test_of_a_handful_the_error_within_prompts_makes_up_what_a_bootstrap_cannot_
 def test_a_single_prompt_keeps_the_error_of_its_estimate() -> None:
     rate = rate_of(sample_of([0.02], stderr=0.005, hits=40))
     assert rate.draws.std() == pytest.approx(0.005, rel=0.03)
-    assert rate.unseen == pytest.approx(0.02)
+    assert rate.unseen.heaviest == pytest.approx(0.02)
 
 
 def test_without_hits_the_upper_limit_is_the_exact_one() -> None:
@@ -88,14 +91,15 @@ def test_without_hits_the_upper_limit_is_the_exact_one() -> None:
 
 
 def test_without_any_draw_of_the_target_nothing_is_excluded() -> None:
-    assert rate_of(sample_of([0.0, 0.0], target_draws=0, hits=0)).unseen == 1.0
+    assert rate_of(sample_of([0.0, 0.0], target_draws=0, hits=0)).unseen.one_hit == 1.0
 
 
 @pytest.mark.parametrize("target_draws", [500, 5_000])
 def test_what_was_not_seen_is_one_more_prompt_or_one_more_hit_of_the_target(target_draws: int) -> None:
     sample = sample_of([1e-3, 5e-4], weights=[3, 1], target_draws=target_draws)
     heaviest = 0.75 * 1e-3
-    assert rate_of(sample).unseen == pytest.approx(max(heaviest, 1 / target_draws))
+    event = rate_of(sample).unseen.event(np.array([1.0, 2.0]))
+    assert event == pytest.approx(max(heaviest, 1 / target_draws) * np.array([1.0, 2.0]))
 
 
 def test_the_upper_limit_does_not_look_at_the_number_of_hits() -> None:
@@ -136,13 +140,19 @@ def test_a_few_uncovered_hits_seen_are_bounded_by_about_the_exact_poisson_limit(
 def test_a_borrowed_rate_is_one_of_the_others_by_traffic() -> None:
     def constant(mean: float, earlier: float, unseen: float) -> HarmRate:
         every = np.full(50_000, mean)
-        return HarmRate(mean, every, np.full(50_000, earlier), unseen, 0.0, 0.0, every)
+        one_more = Unseen(unseen, unseen / 10, unseen / 2, 1.0)
+        return HarmRate(mean, every, np.full(50_000, earlier), one_more, 0.0, 0.0, every)
 
     low, high = constant(0.001, 0.3, 0.1), constant(0.009, 0.4, 0.2)
     got = borrowed_rate([low, high], np.array([3.0, 1.0]), draws=50_000, rng=np.random.default_rng(2))
     assert got.mean == pytest.approx(0.003)
     assert np.mean(got.draws == 0.009) == pytest.approx(0.25, abs=0.01)
-    assert np.array_equal(got.draws == 0.009, np.asarray(got.unseen) == 0.2)
+    for part, value in (
+        (got.unseen.heaviest, 0.2),
+        (got.unseen.one_hit, 0.02),
+        (got.unseen.shape, 0.1),
+    ):
+        assert np.array_equal(got.draws == 0.009, np.asarray(part) == value)
     assert np.array_equal(got.draws == 0.009, got.earlier == 0.4)
 
 

@@ -24,6 +24,7 @@ def risk(
         np.ones(len(p)) if weights is None else weights,
         retries,
         stderr=np.zeros(len(p)) if stderr is None else stderr,
+        uncovered=np.zeros(len(p)),
         target_draws=target_draws,
         draws=2_000,
         rng=np.random.default_rng(seed),

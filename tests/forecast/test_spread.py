@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.weighted_estimates import NOON, weighted_estimate
+from support.judge_errors import judge_error
+from support.weighted_estimates import weighted_estimate
 
 from riskmon.forecast.harm_rate import HarmRate, HarmSample, borrowed_rate, harm_rate, true_rate
 from riskmon.forecast.spread import variance_shares
-from riskmon.records import JudgeError
 
 DRAWS = 40_000
 
@@ -22,24 +22,6 @@ def rng() -> np.random.Generator:
 def rate_of(p: np.ndarray, stderr: float) -> HarmRate:
     items = [weighted_estimate(float(x), stderr=stderr, hits=3, target_draws=500) for x in p]
     return harm_rate(HarmSample.of(items), draws=DRAWS, rng=rng())
-
-
-def judge_error(found: float, missed: float, passed: float, alarms: float) -> JudgeError:
-    return JudgeError(
-        harm="misuse",
-        judge="regex",
-        threshold=0.5,
-        true_positive=found,
-        false_negative=missed,
-        true_negative=passed,
-        false_positive=alarms,
-        unreadable_harmful=0,
-        unreadable_harmless=0,
-        labelled_harmful=int(found + missed),
-        labelled_harmless=int(passed + alarms),
-        labels_sha256="0" * 64,
-        made_at=NOON,
-    )
 
 
 def test_each_part_by_hand() -> None:

@@ -132,6 +132,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_estimate_weight_mean": 0.9871,
         "riskmon_estimate_path_discrepancy_nats": 0.0021,
         "riskmon_estimate_left_out_prompts": 158,
+        "riskmon_estimate_cycle_prompts": 1_642,
         "riskmon_estimate_prompts_total": 96_300,
         "riskmon_estimate_tokens_total": 4_100_233_019,
         "riskmon_estimate_device_seconds_total": 91_422.5,
@@ -216,11 +217,31 @@ def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():
     assert empty["riskmon_observed_outputs_total"] == {("misuse",): 0, ("insult",): 0}
     assert full["riskmon_observed_outputs_total"] == {("misuse",): 20_011, ("insult",): 20_012}
     assert full["riskmon_observed_harmful_outputs_total"] == {("misuse",): 1, ("insult",): 7}
+    assert empty["riskmon_judge_verdicts_total"] == {("misuse",): 0, ("insult",): 0}
+    assert full["riskmon_judge_verdicts_total"] == {("misuse",): 800_001, ("insult",): 800_002}
+    assert full["riskmon_judge_unreadable_verdicts_total"] == {("misuse",): 17, ("insult",): 5}
+    assert empty["riskmon_worker_restarts_total"] == {("died",): 0, ("deadline",): 0}
+    assert full["riskmon_worker_restarts_total"] == {("died",): 6, ("deadline",): 0}
+
+
+def test_responses_by_stratum_start_at_zero_where_one_is_forecast_and_keep_to_the_configured_labels():
+    shown = expose(FULL)
+    outputs = shown["riskmon_observed_stratum_outputs_total"]
+    harmful = shown["riskmon_observed_stratum_harmful_outputs_total"]
+    # labels in the order harm, model, route
+    assert outputs[("misuse", "chat-v3", "chat")] == 10_005
+    assert outputs[("misuse", "chat-v3", "agents")] == 10_006
+    assert outputs[("misuse", "chat-v3", "summarise")] == 0
+    assert outputs[("insult", "chat-v3", "retired")] == 20_012
+    assert harmful[("insult", "chat-v3", "retired")] == 7
+    assert harmful[("misuse", "chat-v3", "agents")] == 1
+    # one per forecast stratum, and that which is no longer forecast; not the one without labels
+    assert len(outputs) == len(harmful) == 9
 
 
 def test_before_the_first_forecast_there_is_no_forecast_and_no_freshness():
     shown = set(expose(EMPTY))
-    counters = {metric.name for metric in names.ALL if metric.kind == "counter"}
+    counters = {metric.name for metric in names.ALL if metric.kind == "counter" and not metric.by_stratum}
     assert shown == counters | NOT_FROM_SNAPSHOT
 
 

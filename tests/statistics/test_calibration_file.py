@@ -5,13 +5,14 @@ import stat
 from dataclasses import replace
 
 import pytest
+from support.judge_errors import judge_error
 
 from riskmon.errors import ConfigError, InputError
 from riskmon.statistics import load_judge_error, write_judge_error
 
 
 @pytest.fixture
-def error(judge_error):
+def error():
     return judge_error(
         true_positive=41.5, false_negative=3, true_negative=800, false_positive=2, unreadable_harmless=0.25
     )
@@ -71,7 +72,7 @@ def test_a_file_of_something_else_is_refused(file, judge, threshold, harm, fault
         load_judge_error(file, judge, threshold, harm)
 
 
-def test_a_judge_no_better_than_chance_is_refused(tmp_path, judge_error):
+def test_a_judge_no_better_than_chance_is_refused(tmp_path):
     path = tmp_path / "judge.json"
     write_judge_error(path, judge_error(true_positive=5, false_negative=5, true_negative=5, false_positive=5))
     with pytest.raises(ConfigError, match="no better than chance"):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.judge_errors import judge_error
 
 from riskmon.statistics import (
     below_floor,
@@ -20,7 +21,7 @@ from riskmon.statistics import (
 )
 
 
-def test_eleven_times_too_high_and_back(judge_error):
+def test_eleven_times_too_high_and_back():
     p, se, sp = 1e-4, 0.9, 1 - 1e-3
     judged = se * p + (1 - sp) * (1 - p)
     assert judged == pytest.approx(1.09e-3, rel=1e-3)
@@ -32,7 +33,7 @@ def test_eleven_times_too_high_and_back(judge_error):
     assert below_floor(judged, judged, error)
 
 
-def test_delta_method_agrees_with_many_draws(judge_error):
+def test_delta_method_agrees_with_many_draws():
     """Asymmetric: both labelled sets and the rate add about as much."""
     error = judge_error(true_positive=180, false_negative=120, true_negative=1900, false_positive=100)
     rng = np.random.default_rng(4)
@@ -49,7 +50,7 @@ def test_delta_method_agrees_with_many_draws(judge_error):
     assert rogan_gladen(judged, sd**2, many).variance == pytest.approx(sd**2 / 0.55**2, rel=0.02)
 
 
-def test_cut_only_for_the_report(judge_error):
+def test_cut_only_for_the_report():
     error = judge_error(true_positive=90, false_negative=10, true_negative=980, false_positive=20)
     corrected = rogan_gladen(0.001, 0.0, error)
     assert corrected.value < 0
@@ -66,7 +67,7 @@ def test_cut_only_for_the_report(judge_error):
         (0.05, 0.95, 1 - 1e-4, (40, 400), 1000),
     ],
 )
-def test_draws_cover_when_rate_and_both_errors_are_estimated(judge_error, p, se, sp, labels, draws):
+def test_draws_cover_when_rate_and_both_errors_are_estimated(p, se, sp, labels, draws):
     rng = np.random.default_rng(5)
     worlds, kept = 1500, 1000
     judged = se * p + (1 - sp) * (1 - p)
@@ -86,7 +87,7 @@ def test_draws_cover_when_rate_and_both_errors_are_estimated(judge_error, p, se,
     assert covered / worlds >= 0.93
 
 
-def test_draws_have_the_jeffreys_mean(judge_error):
+def test_draws_have_the_jeffreys_mean():
     error = judge_error(
         true_positive=9, false_negative=0, unreadable_harmful=1, true_negative=50, false_positive=0
     )
@@ -103,7 +104,7 @@ def test_corrected_rates_stay_probabilities_even_with_a_draw_of_a_useless_judge(
     assert youden(0.8, 0.9) == pytest.approx(0.7)
 
 
-def test_unreadable_verdicts_are_bounded_both_ways(judge_error):
+def test_unreadable_verdicts_are_bounded_both_ways():
     error = judge_error(
         true_positive=40,
         false_negative=5,
@@ -118,7 +119,7 @@ def test_unreadable_verdicts_are_bounded_both_ways(judge_error):
     assert (sp.low, sp.high) == (clopper_pearson(180, 200).low, clopper_pearson(190, 200).high)
 
 
-def test_unreadable_verdicts_leave_the_identity_exact(judge_error):
+def test_unreadable_verdicts_leave_the_identity_exact():
     """A rate that counts them as not flagged is corrected to the truth."""
     error = judge_error(
         true_positive=60, false_negative=20, unreadable_harmful=20, true_negative=700, false_positive=100,
@@ -129,7 +130,7 @@ def test_unreadable_verdicts_leave_the_identity_exact(judge_error):
     assert rogan_gladen(judged, 0.0, error).value == pytest.approx(p)
 
 
-def test_a_judge_no_better_than_chance_is_refused(judge_error):
+def test_a_judge_no_better_than_chance_is_refused():
     coin = judge_error(true_positive=500, false_negative=500, true_negative=540, false_positive=460)
     assert sensitivity(coin).value + specificity(coin).value - 1 == pytest.approx(0.04)
     assert not informative(coin)
@@ -141,13 +142,13 @@ def test_a_judge_no_better_than_chance_is_refused(judge_error):
     assert informative(many)
 
 
-def test_the_floor_of_a_judge_without_false_alarms_is_three_in_n(judge_error):
+def test_the_floor_of_a_judge_without_false_alarms_is_three_in_n():
     perfect = judge_error(true_positive=50, false_negative=0, true_negative=30_000, false_positive=0)
     assert false_alarm_floor(perfect) == pytest.approx(1e-4, rel=0.01)
     assert false_alarm_floor(replace(perfect, true_negative=300.0)) == pytest.approx(1e-2, rel=0.01)
 
 
-def test_below_the_floor_unless_the_lower_limit_is_above_it(judge_error):
+def test_below_the_floor_unless_the_lower_limit_is_above_it():
     error = judge_error(true_positive=50, false_negative=0, true_negative=30_000, false_positive=0)
     floor = false_alarm_floor(error)
     assert below_floor(0.0, 0.0, error)
@@ -156,7 +157,7 @@ def test_below_the_floor_unless_the_lower_limit_is_above_it(judge_error):
     assert not below_floor(5 * floor, 1.1 * floor, error)
 
 
-def test_prompts_without_harm_hardly_ever_pass_the_floor(judge_error):
+def test_prompts_without_harm_hardly_ever_pass_the_floor():
     """The judged rate is made of false alarms alone; floor and interval are both estimated."""
     rng = np.random.default_rng(7)
     alarm_rate, negatives, draws, passed = 0.01, 1000, 2000, 0
@@ -170,7 +171,7 @@ def test_prompts_without_harm_hardly_ever_pass_the_floor(judge_error):
     assert passed / 2000 <= 0.01
 
 
-def test_the_upper_bound_below_the_floor(judge_error):
+def test_the_upper_bound_below_the_floor():
     error = judge_error(true_positive=80, false_negative=20, true_negative=1000, false_positive=0)
     low = clopper_pearson(80, 100).low
     assert harm_upper(1e-3, error) == pytest.approx(1e-3 / low)
@@ -179,7 +180,7 @@ def test_the_upper_bound_below_the_floor(judge_error):
     assert harm_upper(1e-9, blind) == 1
 
 
-def test_the_upper_bound_holds(judge_error):
+def test_the_upper_bound_holds():
     """True p, judged with misses and false alarms, all three estimated."""
     rng = np.random.default_rng(8)
     p, se, alarm_rate, labels, draws, worlds = 5e-3, 0.6, 1e-4, 40, 1000, 2000

@@ -98,12 +98,16 @@ def test_the_first_forecasts_of_every_day_are_found_with_their_strata(store: Sto
     insult = [replace(made, harm="insult") for made in late]
     store.write_forecasts([*late, *insult])
     firsts = [*of_day[1], *of_day[13], *insult, *of_day[37]]
-    assert store.daily_forecasts(NOON, NOON + 99 * HOUR) == firsts
-    assert store.daily_forecasts(NOON + 2 * HOUR, NOON + 37 * HOUR) == [*of_day[2], *of_day[13], *insult]
-    assert store.daily_forecasts(NOON + 99 * HOUR, NOON + 999 * HOUR) == []
+    assert store.history.daily_forecasts(NOON, NOON + 99 * HOUR) == firsts
+    assert store.history.daily_forecasts(NOON + 2 * HOUR, NOON + 37 * HOUR) == [
+        *of_day[2],
+        *of_day[13],
+        *insult,
+    ]
+    assert store.history.daily_forecasts(NOON + 99 * HOUR, NOON + 999 * HOUR) == []
     # Those are what a purge of text leaves of the strata.
     store.purge(NOON + 30 * HOUR, NOON)
-    assert store.daily_forecasts(NOON, NOON + 99 * HOUR) == firsts
-    kept = store.forecasts(NOON, NOON + 30 * HOUR)
+    assert store.history.daily_forecasts(NOON, NOON + 99 * HOUR) == firsts
+    kept = store.history.forecasts(NOON, NOON + 30 * HOUR)
     of_strata = [made for made in kept if made.stratum is not None]
     assert of_strata == [of_day[1][1], of_day[13][1], late[1], insult[1]]

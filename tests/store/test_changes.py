@@ -71,6 +71,6 @@ def test_the_nearest_forecasts_are_all_of_one_moment(store: Store) -> None:
     for at in (NOON - 50 * minute, NOON + 40 * minute, NOON + 45 * minute):
         store.write_forecasts([forecast(at, CHAT, 1.0), forecast(at, None, 2.0)])
     wanted = [forecast(NOON + 40 * minute, CHAT, 1.0), forecast(NOON + 40 * minute, None, 2.0)]
-    assert store.forecasts_nearest(NOON, HOUR) == wanted
-    assert store.forecasts_nearest(NOON, 40 * minute) == wanted
-    assert store.forecasts_nearest(NOON, 39 * minute) == []
+    assert store.history.forecasts_nearest(NOON, HOUR) == wanted
+    assert store.history.forecasts_nearest(NOON, 40 * minute) == wanted
+    assert store.history.forecasts_nearest(NOON, 39 * minute) == []

@@ -98,6 +98,13 @@ def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
     assert "aware" in str(caught.value.__cause__)
 
 
+def test_lost_workers_are_counted_per_reason(store: Store) -> None:
+    for reason in ("died", "died", "deadline"):
+        store.count_worker_loss(reason)
+    assert store.counters().worker_losses == {"died": 2, "deadline": 1}
+    assert store.snapshot(NOON).counters.worker_losses == {"died": 2, "deadline": 1}
+
+
 def test_job_failures_are_counted_per_job(store: Store) -> None:
     for job in ("forecast", "estimate", "forecast"):
         store.count_job_failure(job)
@@ -135,9 +142,9 @@ def test_cycles_of_a_period_finished_and_lost(store: Store) -> None:
         store.finish_cycle(store.begin_cycle(found.started_at), found)
     store.begin_cycle(NOON - 2 * HOUR)
     store.begin_cycle(NOON + 2 * HOUR)
-    assert store.cycles(NOON) == [whole, partial]
-    assert store.unfinished_cycles(NOON) == [NOON + 2 * HOUR]
-    assert store.unfinished_cycles(NOON - 3 * HOUR) == [NOON - 2 * HOUR, NOON + 2 * HOUR]
+    assert store.history.cycles(NOON) == [whole, partial]
+    assert store.history.unfinished_cycles(NOON) == [NOON + 2 * HOUR]
+    assert store.history.unfinished_cycles(NOON - 3 * HOUR) == [NOON - 2 * HOUR, NOON + 2 * HOUR]
 
 
 def test_hourly_totals_reach_back_as_far_as_asked(store: Store) -> None:
@@ -147,7 +154,9 @@ def test_hourly_totals_reach_back_as_far_as_asked(store: Store) -> None:
         store.write_forecasts(
             [forecast(at, CHAT, 1.0), forecast(at, None, 2.0), forecast(at, None, 9.0, Horizon.WEEK)]
         )
-    assert store.hourly_totals(NOON + 2 * HOUR) == [forecast(NOON + h * HOUR, None, 2.0) for h in (2, 3, 4)]
+    assert store.history.hourly_totals(NOON + 2 * HOUR) == [
+        forecast(NOON + h * HOUR, None, 2.0) for h in (2, 3, 4)
+    ]
     assert store.last_forecast_at() == NOON + 4 * HOUR
 
 
@@ -160,6 +169,6 @@ def test_the_tally_tells_what_became_of_the_sample(store: Store) -> None:
         store.write_result(cycle, success(item.prompt), NOON)
     store.write_result(cycle, failure(items[2].prompt), NOON)
     store.write_result(cycle, failure(items[3].prompt, "not_finite"), NOON)
-    assert store.sample_tally(NOON) == SampleTally(NOON, 6, 2, {"not_finite": 1, "too_long": 1}, 2)
-    assert store.sample_tally(NOON - HOUR).estimated == 3
-    assert store.sample_tally(NOON + HOUR) == SampleTally(NOON + HOUR, 0, 0, {}, 0)
+    assert store.history.sample_tally(NOON) == SampleTally(NOON, 6, 2, {"not_finite": 1, "too_long": 1}, 2)
+    assert store.history.sample_tally(NOON - HOUR).estimated == 3
+    assert store.history.sample_tally(NOON + HOUR) == SampleTally(NOON + HOUR, 0, 0, {}, 0)

@@ -41,7 +41,7 @@ def test_every_window_and_harm_has_its_counts_in_order(store: Store) -> None:
     both = {"misuse": True, "insult": False}
     judge_waiting(store, {0: both, 1: {"misuse": False, "insult": False}, 4: {"insult": True}})
     later = NOON + HOUR
-    assert store.judged_windows(NOON, ["insult", "leak"]) == [
+    assert store.history.judged_windows(NOON, ["insult", "leak"]) == [
         JudgedWindow(NOON, "insult", CHAT, 90, 2, 0),
         JudgedWindow(NOON, "leak", CHAT, 90, 0, 0),
         JudgedWindow(NOON, "misuse", CHAT, 90, 2, 1),
@@ -52,8 +52,8 @@ def test_every_window_and_harm_has_its_counts_in_order(store: Store) -> None:
         JudgedWindow(later, "leak", CHAT, 1, 0, 0),
         JudgedWindow(later, "misuse", CHAT, 1, 0, 0),
     ]
-    assert store.judged_windows(later) == [JudgedWindow(later, "insult", CHAT, 1, 1, 1)]
-    assert store.judged_windows(later + timedelta(seconds=1), ["leak"]) == []
+    assert store.history.judged_windows(later) == [JudgedWindow(later, "insult", CHAT, 1, 1, 1)]
+    assert store.history.judged_windows(later + timedelta(seconds=1), ["leak"]) == []
 
 
 def test_results_written_again_and_refined_ones_count_once(store: Store) -> None:
@@ -66,7 +66,7 @@ def test_results_written_again_and_refined_ones_count_once(store: Store) -> None
     store.write_result(cycle, failure(other), NOON)
     for draws in (800, 900):
         store.refine_result(cycle, refined(first, draws), NOON)
-    assert store.judged_windows(NOON) == [JudgedWindow(NOON, "misuse", CHAT, 2, 1, 1)]
+    assert store.history.judged_windows(NOON) == [JudgedWindow(NOON, "misuse", CHAT, 2, 1, 1)]
     assert store.counters().observed == {"misuse": (1, 1)}
 
 
@@ -75,7 +75,7 @@ def test_counts_outlive_the_prompts_and_end_with_the_requests(store: Store) -> N
         candidates = [sampled(10 * hour + i, 0.1 * (i + 1), window=NOON + hour * HOUR) for i in range(4)]
         store.write_intake(batch(candidates), keep=4, now=NOON)
     judge_waiting(store, {0: {"misuse": True}, 1: {"misuse": False}, 10: {"misuse": True, "insult": False}})
-    before = store.judged_windows(NOON)
+    before = store.history.judged_windows(NOON)
     assert [(w.harm, w.judged, w.harmful) for w in before] == [
         ("insult", 0, 0),
         ("misuse", 2, 1),
@@ -85,12 +85,12 @@ def test_counts_outlive_the_prompts_and_end_with_the_requests(store: Store) -> N
     for _ in range(2):
         store.purge(NOON + HOUR, NOON)
     assert len(store.sampled_prompts(NOON)) == 4
-    assert store.judged_windows(NOON) == before
+    assert store.history.judged_windows(NOON) == before
     store.purge(NOON + 2 * HOUR, NOON)
     assert store.sampled_prompts(NOON) == []
-    assert store.judged_windows(NOON) == before
+    assert store.history.judged_windows(NOON) == before
     store.purge(NOON + 2 * HOUR, NOON + HOUR)
-    assert store.judged_windows(NOON) == before[2:]
+    assert store.history.judged_windows(NOON) == before[2:]
 
 
 def test_a_prompt_that_comes_late_to_a_purged_window_adds_to_its_counts(store: Store) -> None:
@@ -98,7 +98,7 @@ def test_a_prompt_that_comes_late_to_a_purged_window_adds_to_its_counts(store: S
         store.write_intake(batch([sampled(offset, 0.5)]), keep=4, now=NOON)
         judge_waiting(store, {offset: {"misuse": offset == 1}})
         store.purge(NOON + HOUR, NOON)
-        assert store.judged_windows(NOON) == [
+        assert store.history.judged_windows(NOON) == [
             JudgedWindow(NOON, "misuse", CHAT, offset + 1, offset + 1, offset)
         ]
 
@@ -114,7 +114,7 @@ def test_prompts_judged_and_then_displaced_bias_nothing(store: Store) -> None:
         for part, harmful in ((candidates[:half], True), (candidates[half:], False)):
             store.write_intake(batch(part), keep=keep, now=NOON)
             judge_waiting(store, {i: {"misuse": harmful} for i in offsets})
-    windows = store.judged_windows(NOON)
+    windows = store.history.judged_windows(NOON)
     assert {(window.requests, window.judged) for window in windows} == {(2 * half, keep)}
     shares = [window.harmful / window.judged for window in windows]
     # Half of 96 draws without replacement; with those displaced it would be two in three.

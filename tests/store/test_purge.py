@@ -77,15 +77,15 @@ def test_counts_and_totals_outlive_the_text_they_came_with(store: Store, store_u
     assert store.volume(NOON) == counted
     assert store.pending_prompts(NOON) == []
     assert row_counts(store_url)["samples"] == 3
-    old = store.forecasts(NOON, NOON + HOUR)
+    old = store.history.forecasts(NOON, NOON + HOUR)
     # The first of its day keeps its strata, for the back-test.
     assert [made.stratum for made in old] == [None, CHAT]
-    assert len(store.forecasts(NOON, NOON + 2 * HOUR)) == 4
+    assert len(store.history.forecasts(NOON, NOON + 2 * HOUR)) == 4
     assert store.purge(NOON + 3 * HOUR, NOON) == 3
-    assert len(store.forecasts(NOON, NOON + 2 * HOUR)) == 4
+    assert len(store.history.forecasts(NOON, NOON + 2 * HOUR)) == 4
     store.write_forecasts([forecast(NOON + 2 * HOUR, None, 2.0), forecast(NOON + 2 * HOUR, CHAT, 1.0)])
     store.purge(NOON + 3 * HOUR, NOON)
-    assert [made.stratum for made in store.forecasts(NOON + HOUR, NOON + 2 * HOUR)] == [None]
+    assert [made.stratum for made in store.history.forecasts(NOON + HOUR, NOON + 2 * HOUR)] == [None]
 
 
 def test_the_newest_forecast_and_cycles_outlive_any_age(store: Store, store_url: str) -> None:

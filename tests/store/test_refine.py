@@ -22,8 +22,8 @@ def first_result(store: Store, *harms: str) -> tuple[int, PromptResult]:
     return cycle, first
 
 
-def counted(tokens: int, device_seconds: float, consumed: int = 1) -> Counters:
-    """The work of one prompt, estimated once and observed once."""
+def counted(tokens: int, device_seconds: float, *, draws: int, consumed: int = 1, harms: int = 1) -> Counters:
+    """The work of one prompt, estimated once and observed once; three verdicts on its draws are unreadable."""
     return Counters(
         consumed=consumed,
         sampled=consumed,
@@ -31,6 +31,8 @@ def counted(tokens: int, device_seconds: float, consumed: int = 1) -> Counters:
         estimate_tokens=tokens,
         estimate_device_seconds=device_seconds,
         observed={"misuse": (1, 1)},
+        observed_by_stratum={("misuse", CHAT): (1, 1)},
+        verdicts=dict.fromkeys(("misuse", "insult")[:harms], (draws, 3)),
     )
 
 
@@ -42,7 +44,7 @@ def test_a_refined_result_replaces_estimates_and_counts_what_came_on_top(store: 
         found = store.weighted_estimates(NOON)
         assert {one.estimate for one in found} == set(again.estimates)
         assert [(one.weight, one.cell) for one in found] == [(1.0, (NOON, CHAT))] * 2
-        assert store.counters() == counted(48_000, 7.0)
+        assert store.counters() == counted(48_000, 7.0, draws=2_000, harms=2)
     assert store.pending_prompts(NOON) == []
 
 
@@ -59,8 +61,17 @@ def test_the_first_result_or_one_with_fewer_draws_changes_nothing_after_it(store
         store.refine_result(cycle, result, NOON)
     store.write_result(cycle, first, NOON)
     assert [one.estimate for one in store.weighted_estimates(NOON)] == list(best.estimates)
-    assert store.counters() == counted(48_000, 7.0)
+    assert store.counters() == counted(48_000, 7.0, draws=2_000)
     assert [one.tokens for one in store.hits(NOON, 99)] == [(1, 2)]
+
+
+def test_verdicts_that_the_judge_did_not_give_are_counted_once(store: Store) -> None:
+    cycle, first = first_result(store)
+    for draws, unreadable in ((600, 40), (700, 55), (800, 50)):
+        again = refined(first, draws)
+        again = replace(again, estimates=(replace(again.estimates[0], unreadable=unreadable),))
+        store.refine_result(cycle, again, NOON)
+    assert store.counters().verdicts == {"misuse": (800, 55)}
 
 
 def test_hits_are_added_and_an_answer_named_again_is_replaced(store: Store) -> None:
@@ -93,7 +104,7 @@ def test_a_prompt_displaced_meanwhile_counts_its_further_cost_once(store: Store)
     store.write_intake(batch([sampled(1, 0.25)]), keep=1, now=NOON)
     for _ in range(2):
         store.refine_result(cycle, refined(first, 1_000, hit(first.prompt, 3)), NOON)
-    assert store.counters() == counted(24_000, 3.5, consumed=2)
+    assert store.counters() == counted(24_000, 3.5, draws=500, consumed=2)
     assert store.weighted_estimates(NOON) == []
     assert store.hits(NOON, 99) == []
 
@@ -102,7 +113,7 @@ def test_a_refinement_that_failed_leaves_the_first_estimate(store: Store) -> Non
     cycle, first = first_result(store)
     store.refine_result(cycle, failure(first.prompt, "not_finite"), NOON)
     assert [one.estimate for one in store.weighted_estimates(NOON)] == list(first.estimates)
-    assert store.counters() == counted(12_000, 1.75)
+    assert store.counters() == counted(12_000, 1.75, draws=500)
 
 
 def test_a_prompt_that_failed_stays_failed(store: Store) -> None:
@@ -121,7 +132,7 @@ def test_a_position_without_a_result_takes_the_refined_one_as_its_first(store: S
     cycle = store.begin_cycle(NOON)
     for _ in range(2):
         store.refine_result(cycle, success(one.prompt, observed={"misuse": True}), NOON)
-    assert store.counters() == counted(12_000, 1.75)
+    assert store.counters() == counted(12_000, 1.75, draws=500)
     assert len(store.weighted_estimates(NOON)) == 1
 
 
@@ -139,4 +150,4 @@ def test_a_refinement_that_cannot_be_stored_leaves_all_as_it_was(store: Store) -
         store.refine_result(cycle, replace(again, prompt=replace(first.prompt, position=None)), NOON)
     assert [one.estimate for one in store.weighted_estimates(NOON)] == list(first.estimates)
     assert [one.tokens for one in store.hits(NOON, 99)] == [(1, 2)]
-    assert store.counters() == counted(12_000, 1.75)
+    assert store.counters() == counted(12_000, 1.75, draws=500)

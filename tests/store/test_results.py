@@ -32,6 +32,8 @@ def test_a_result_counts_once_per_prompt_and_once_per_position(store: Store) -> 
         estimate_tokens=24_000,
         estimate_device_seconds=3.5,
         observed={"misuse": (2, 1), "insult": (1, 0)},
+        observed_by_stratum={("misuse", CHAT): (2, 1), ("insult", CHAT): (1, 0)},
+        verdicts={"misuse": (1_000, 6), "insult": (1_000, 6)},
     )
     assert len(store.weighted_estimates(NOON)) == 4
 

@@ -47,11 +47,14 @@ StartPrometheus = Callable[..., PrometheusServer]
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
-    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules where given."""
-    binary = _installed("prometheus")
+    """Start a Prometheus that scrapes `host:port` under the job name `riskmon`, with alerting rules and
+    the `host:port` of an Alertmanager where given."""
+    binary = installed("prometheus")
     with ExitStack() as stack:
 
-        def start(address: str, rules: str = "groups: []\n") -> PrometheusServer:
+        def start(
+            address: str, rules: str = "groups: []\n", alertmanager: str | None = None
+        ) -> PrometheusServer:
             folder = tmp_path / f"prometheus-{address.rpartition(':')[2]}"
             folder.mkdir()
             config = folder / "prometheus.yml"
@@ -61,22 +64,28 @@ def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
                 "scrape_configs:\n"
                 "  - job_name: riskmon\n"
                 f"    static_configs: [{{targets: ['{address}']}}]\n"
+                + (
+                    f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n"
+                    if alertmanager
+                    else ""
+                )
             )
             (folder / "rules.yml").write_text(rules)
-            port = _free_port()
+            port = free_port()
             process = subprocess.Popen(
                 [
                     binary,
                     f"--config.file={config}",
                     f"--storage.tsdb.path={folder / 'data'}",
                     f"--web.listen-address=127.0.0.1:{port}",
+                    "--rules.alert.resend-delay=1s",
                 ],
                 stdout=subprocess.DEVNULL,
                 stderr=(folder / "log").open("wb"),
             )
-            stack.callback(_end, process)
+            stack.callback(end, process)
             server = PrometheusServer(f"http://127.0.0.1:{port}")
-            _await_ready(server.url, process, folder / "log")
+            await_ready(server.url, process, folder / "log")
             return server
 
         yield start
@@ -85,7 +94,7 @@ def prometheus(tmp_path: Path) -> Iterator[StartPrometheus]:
 def lint_metrics(exposition: str) -> str:
     """What `promtool check metrics --extended` objects to; empty when the exposition is clean."""
     done = subprocess.run(
-        [_installed("promtool"), "check", "metrics", "--extended"],
+        [installed("promtool"), "check", "metrics", "--extended"],
         input=exposition,
         capture_output=True,
         text=True,
@@ -94,19 +103,24 @@ def lint_metrics(exposition: str) -> str:
     return done.stderr if done.returncode == 0 else done.stderr or f"promtool exited with {done.returncode}"
 
 
-def _installed(name: str) -> str:
+def installed(name: str) -> str:
+    """Path of a program of the packages; the test fails without it."""
     path = shutil.which(name)
     if path is None:
-        pytest.fail(f"{name} is missing: apt-get install -y --no-install-recommends prometheus")
+        pytest.fail(
+            f"{name} is missing: apt-get install -y --no-install-recommends prometheus prometheus-alertmanager"
+        )
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server of the Prometheus family says that it is ready."""
     deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -115,10 +129,11 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    pytest.fail(f"Prometheus did not become ready: {log.read_text()[-2000:]}")
+    pytest.fail(f"{url} did not become ready: {log.read_text()[-2000:]}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, by force if need be."""
     process.terminate()
     try:
         process.wait(10)

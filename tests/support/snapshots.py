@@ -35,6 +35,7 @@ FACTS = Facts(
     reject_reasons=("not_json", "oversized"),
     failure_reasons=("too_long", "not_finite"),
     jobs=("estimate", "forecast", "purge"),
+    worker_losses=("died", "deadline"),
     estimate_schedule="0 */4 * * *",
     forecast_schedule="*/5 * * * *",
 )
@@ -283,6 +284,14 @@ FULL = Snapshot(
         estimate_tokens=4_100_233_019,
         estimate_device_seconds=91_422.5,
         observed={"misuse": (20_011, 1), "insult": (20_012, 7)},
+        observed_by_stratum={
+            ("misuse", stratum("chat")): (10_005, 0),
+            ("misuse", stratum("agents")): (10_006, 1),
+            ("insult", stratum("retired")): (20_012, 7),
+            ("insult", Stratum()): (3, 2),
+        },
+        verdicts={"misuse": (800_001, 17), "insult": (800_002, 5), "retired": (9, 9)},
+        worker_losses={"died": 6},
         job_failures={"estimate": 2},
     ),
     last_cycle=CYCLE,

@@ -42,3 +42,19 @@ def observed(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     harmful = {harm: pair[1] for harm, pair in pairs.items()}
     yield family(names.OBSERVED_OUTPUTS, from_zero(harms, outputs))
     yield family(names.OBSERVED_HARMFUL_OUTPUTS, from_zero(harms, harmful))
+    yield from _observed_by_stratum(snapshot, facts)
+
+
+def _observed_by_stratum(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """The same by stratum, from 0 for every stratum that is forecast."""
+    known = dict.fromkeys((f.harm, f.stratum) for f in facts.current(snapshot) if f.stratum is not None)
+    pairs = dict.fromkeys(known, (0, 0)) | {
+        cell: pair for cell, pair in snapshot.counters.observed_by_stratum.items() if facts.fits(*cell)
+    }
+    metrics = (names.OBSERVED_STRATUM_OUTPUTS, names.OBSERVED_STRATUM_HARMFUL_OUTPUTS)
+    for place, metric in enumerate(metrics):
+        samples = [
+            ((harm, *(value for _, value in stratum.labels)), pair[place])
+            for (harm, stratum), pair in pairs.items()
+        ]
+        yield family(metric, samples, facts.stratum_labels)

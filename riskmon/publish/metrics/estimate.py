@@ -40,6 +40,7 @@ def _health(cycle: CycleSummary, facts: Facts) -> Iterator[Family]:
     yield family(names.ESTIMATE_WEIGHT_MEAN, [((), cycle.weight_mean)])
     yield family(names.ESTIMATE_PATH_DISCREPANCY, [((), cycle.path_discrepancy)])
     yield family(names.ESTIMATE_LEFT_OUT, [((), cycle.left_out)])
+    yield family(names.ESTIMATE_CYCLE_PROMPTS, [((), cycle.prompts)])
 
 
 def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:
@@ -52,10 +53,15 @@ def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:
 
 
 def work(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
-    """Counters of prompts, tokens and device time, and of jobs that failed."""
+    """Counters of prompts, verdicts, tokens and device time, of lost workers and of jobs that failed."""
+    harms = [harm.name for harm in facts.harms]
     counters = snapshot.counters
     yield family(names.ESTIMATE_PROMPTS, [((), counters.estimated_prompts)])
     yield family(names.ESTIMATE_FAILURES, from_zero(facts.failure_reasons, counters.estimate_failures))
     yield family(names.ESTIMATE_TOKENS, [((), counters.estimate_tokens)])
     yield family(names.ESTIMATE_DEVICE_SECONDS, [((), counters.estimate_device_seconds)])
+    for place, metric in enumerate((names.JUDGE_VERDICTS, names.JUDGE_UNREADABLE_VERDICTS)):
+        verdicts = {harm: pair[place] for harm, pair in counters.verdicts.items() if harm in harms}
+        yield family(metric, from_zero(harms, verdicts))
+    yield family(names.WORKER_RESTARTS, from_zero(facts.worker_losses, counters.worker_losses))
     yield family(names.JOB_FAILURES, from_zero(facts.jobs, counters.job_failures))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from riskmon.publish.encodable import encodable
 from riskmon.publish.names.metric import Metric
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -21,7 +22,7 @@ def family(metric: Metric, samples: Iterable[Sample], stratum_labels: Sequence[s
     made: Family = make(metric.name, metric.help, labels=labels, unit=metric.openmetrics_unit)
     for values, value in samples:
         if value is not None and not math.isnan(value):
-            made.add_metric([_encodable(text) for text in values], value)
+            made.add_metric([encodable(text) for text in values], value)
     return made
 
 
@@ -33,8 +34,3 @@ def from_zero(known: Iterable[str], counts: Mapping[str, int]) -> list[Sample]:
 def timestamp(moment: datetime | None) -> float | None:
     """Seconds since the epoch; None where there is no moment."""
     return None if moment is None else moment.timestamp()
-
-
-def _encodable(value: str) -> str:
-    """The label value with lone surrogates replaced: a producer may send them, and UTF-8 cannot carry them."""
-    return value.encode("utf-8", "replace").decode("utf-8")

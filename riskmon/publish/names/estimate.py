@@ -58,6 +58,12 @@ ESTIMATE_LEFT_OUT = Metric(
     "prompts",
     "Sampled prompts that the device budget of the last cycle left without an estimate.",
 )
+ESTIMATE_CYCLE_PROMPTS = Metric(
+    "riskmon_estimate_cycle_prompts",
+    "gauge",
+    "prompts",
+    "Prompts estimated in the last cycle.",
+)
 ESTIMATE_LAST_SUCCESS = Metric(
     "riskmon_estimate_last_success_timestamp_seconds",
     "gauge",
@@ -94,4 +100,25 @@ ESTIMATE_DEVICE_SECONDS = Metric(
     "counter",
     "seconds",
     "Device time spent on estimates.",
+)
+JUDGE_VERDICTS = Metric(
+    "riskmon_judge_verdicts_total",
+    "counter",
+    "outputs",
+    "Drawn answers that the judge of a harm was asked about.",
+    (HARM,),
+)
+JUDGE_UNREADABLE_VERDICTS = Metric(
+    "riskmon_judge_unreadable_verdicts_total",
+    "counter",
+    "outputs",
+    "Drawn answers on which the judge of a harm gave no readable verdict, as when it cannot be reached.",
+    (HARM,),
+)
+WORKER_RESTARTS = Metric(
+    "riskmon_worker_restarts_total",
+    "counter",
+    "restarts",
+    "Times that the device worker was lost and had to be started anew, by reason: died, deadline or failed.",
+    (REASON,),
 )

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from riskmon.publish import figures
 from riskmon.publish.attention import HEAVY_KHAT
+from riskmon.publish.encodable import encodable
 from riskmon.publish.reports import charts, words
 from riskmon.publish.reports.charts import Ranges, Segment, TrendChart
 from riskmon.records import Forecast
@@ -59,7 +60,7 @@ def render_html(report: DeploymentReport) -> str:
         shown_findings=SHOWN_FINDINGS,
         style=STYLE,
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
+    return encodable(html)
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from riskmon.publish.encodable import encodable
 from riskmon.publish.figures import chance, clock, exact, number, percent
 from riskmon.publish.reports import charts, words
 from riskmon.publish.reports.markdown_checks import coverage, health, incidents, judges, sensitivity
@@ -25,7 +26,7 @@ def render_markdown(report: DeploymentReport) -> str:
     parts = [f"# {text(words.title(report))}\n\n{words.period(report)}. {text(words.written(report))}"]
     for place, (title, body) in enumerate(_sections(report), start=1):
         parts.append(f"## {place}. {title}\n\n{body}")
-    return ("\n\n".join(parts) + "\n").encode("utf-8", "replace").decode("utf-8")
+    return encodable("\n\n".join(parts) + "\n")
 
 
 def _sections(report: DeploymentReport) -> Iterator[tuple[str, str]]:

@@ -201,8 +201,8 @@ def estimand(scope: Scope) -> str:
 def backtest(found: Backtest | None) -> str:
     """What past forecasts were worth."""
     if found is None or not found.rows:
-        note = f" {found.note}" if found is not None and found.note else ""
-        return f"No past forecast has been held against judged production responses yet.{note}"
+        note = f": {found.note}" if found is not None and found.note else ""
+        return f"No past forecast has been held against judged production responses yet{note}."
     error = (
         f"median error {number(found.median_error)}×"
         if found.median_error is not None

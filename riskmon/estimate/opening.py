@@ -1,0 +1,65 @@
+"""From a configuration to a session: model, experts and judges loaded, and checked against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from riskmon.config import Config
+from riskmon.estimate.contrast import require_contrast
+from riskmon.estimate.engine import Engine
+from riskmon.estimate.experts import Expert, build_experts
+from riskmon.estimate.judges import Judge, build_judge
+from riskmon.estimate.model import LanguageModel, load_model
+from riskmon.estimate.proposals import voices_of
+from riskmon.estimate.sampler import Sampler
+from riskmon.estimate.session import Session
+from riskmon.records import JudgeError
+from riskmon.statistics import load_judge_error
+
+
+def open_session(config: Config) -> Session:
+    """Load the model, experts and judges, and check that each expert differs from the target.
+
+    Raises:
+        UserError: something configured cannot be loaded or used; the message says what to do.
+    """
+    built: dict[str, Judge] = {}
+    for harm in config.all_harms:
+        if harm.judge_key not in built:
+            built[harm.judge_key] = build_judge(harm.judge)
+    judges = [built[harm.judge_key] for harm in config.all_harms]
+    judge_errors = {
+        harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
+        for harm, judge in zip(config.all_harms, judges, strict=True)
+        if harm.calibration is not None
+    }
+    model = load_model(config.model)
+    experts = build_experts(config.experts, model, config.model)
+    contrasts = require_contrast(model, experts)
+    return assemble_session(config, model, experts, judges, contrasts, judge_errors)
+
+
+def assemble_session(
+    config: Config,
+    model: LanguageModel,
+    experts: Sequence[Expert],
+    judges: Sequence[Judge],
+    contrasts: dict[str, float],
+    judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+) -> Session:
+    """A session from parts that are loaded already.
+
+    Args:
+        experts: the target first. judges: one per harm.
+        contrasts: expert name -> mean absolute log-prob difference from the target.
+    """
+    engine = Engine(
+        model,
+        experts,
+        voices_of([expert.ladder for expert in config.experts]),
+        Sampler(config.model.sampler),
+        config.model.max_new_tokens,
+        config.model.batch_rows,
+    )
+    return Session(config, model, engine, judges, contrasts, judge_errors)

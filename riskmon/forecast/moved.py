@@ -1,0 +1,106 @@
+"""Whether p moved within the lookback, and since when its estimates speak of tomorrow.
+
+A forecast takes tomorrow to be like the lookback. Where p stepped up or down half a day ago, the mean over the lookback
+lies between the old p and the new one and is wrong on both sides of the step. So for every harm and stratum each window
+of the last day is tried as the moment of a step: estimates since then against those of the same hours a day before, so
+that a daily rhythm of p is no move. Only windows that have estimates on both days count. p moved where both hold:
+
+    ranks   Mann-Whitney, two-sided, below 1e-4: most prompts, not a few heavy ones, are riskier or safer than before
+    means   the weighted means differ by two standard errors or more, in the direction of the ranks
+
+Ranks alone do not do: proposals that have learnt since yesterday spread the estimates of the same p differently. Means
+alone do not do, for one heavy prompt makes them. The moment of the smallest p-value is taken, and estimates before it
+are left out: they count no more than those before the lookback, and the draws of the target behind them as those of
+earlier days. Without estimates of the day before nothing is known to have moved.
+
+A threefold step shows after some 35 prompts on each side where p is lognormal with a log-sd of 1.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+from scipy.stats import mannwhitneyu
+
+from riskmon.records import Stratum, WeightedEstimate
+
+DAY = timedelta(days=1)
+_P_VALUE = 1e-4
+_STANDARD_ERRORS = 2.0
+_FEWEST = 20
+
+Moves = Mapping[str, Mapping[Stratum, datetime]]
+"""Per harm, the strata whose p moved, and the start of the first window after the move."""
+
+
+def moves(estimates: Iterable[WeightedEstimate], now: datetime) -> dict[str, dict[Stratum, datetime]]:
+    """Where and when p moved within the 24 hours before `now`.
+
+    Args:
+        estimates: of the last 48 hours; older ones are not looked at.
+        now: aware UTC time.
+    """
+    cells: dict[tuple[str, Stratum], list[WeightedEstimate]] = defaultdict(list)
+    for item in estimates:
+        if item.weight > 0 and item.cell[0] >= now - 2 * DAY:
+            cells[item.estimate.harm, item.estimate.stratum].append(item)
+    found: dict[str, dict[Stratum, datetime]] = defaultdict(dict)
+    for (harm, stratum), items in cells.items():
+        moment = _move(items, now)
+        if moment is not None:
+            found[harm][stratum] = moment
+    return dict(found)
+
+
+def after_moves(estimates: Iterable[WeightedEstimate], moved: Moves) -> list[WeightedEstimate]:
+    """The estimates without those of a stratum before its p moved."""
+    return [
+        item
+        for item in estimates
+        if item.cell[0] >= moved.get(item.estimate.harm, {}).get(item.estimate.stratum, item.cell[0])
+    ]
+
+
+def _move(items: Sequence[WeightedEstimate], now: datetime) -> datetime | None:
+    """The most likely moment of a step, None where there is none."""
+    today = [item for item in items if item.cell[0] >= now - DAY]
+    before = [item for item in items if item.cell[0] < now - DAY]
+    both = {item.cell[0] for item in today} & {item.cell[0] + DAY for item in before}
+    best, smallest = None, _P_VALUE
+    for moment in sorted(both):
+        new = [item for item in today if item.cell[0] in both and item.cell[0] >= moment]
+        old = [item for item in before if item.cell[0] + DAY in both and item.cell[0] + DAY >= moment]
+        if min(len(new), len(old)) < _FEWEST:
+            break
+        p_value = _differs(new, old)
+        if p_value < smallest:
+            best, smallest = moment, p_value
+    return best
+
+
+def _differs(new: Sequence[WeightedEstimate], old: Sequence[WeightedEstimate]) -> float:
+    """P-value of the ranks; 1 where the means do not bear it out."""
+    (mean_new, var_new), (mean_old, var_old) = _mean(new), _mean(old)
+    gap = mean_new - mean_old
+    if abs(gap) < _STANDARD_ERRORS * np.sqrt(var_new + var_old) or gap == 0:
+        return 1.0
+    side = "greater" if gap > 0 else "less"
+    ranks = mannwhitneyu(
+        [item.estimate.p for item in new],
+        [item.estimate.p for item in old],
+        alternative=side,
+        method="asymptotic",
+    )
+    return 2 * float(ranks.pvalue)
+
+
+def _mean(items: Sequence[WeightedEstimate]) -> tuple[float, float]:
+    """Hajek mean of p, and its variance, linearised."""
+    p = np.array([item.estimate.p for item in items])
+    share = np.array([item.weight for item in items], dtype=np.float64)
+    share /= share.sum()
+    mean = float(share @ p)
+    return mean, float(((share * (p - mean)) ** 2).sum()) * len(p) / (len(p) - 1)

@@ -1,0 +1,42 @@
+"""What was counted and sampled: strata, cells, samples."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, Table, Text, UniqueConstraint
+
+from riskmon.store.tables.columns import ROW_ID, metadata, part_of, position, stratum
+from riskmon.store.utc import UtcDateTime
+
+strata = Table(
+    "strata",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("first_seen", UtcDateTime, nullable=False),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("window_start", UtcDateTime, nullable=False),
+    stratum(),
+    Column("requests", BigInteger, nullable=False),
+    # The smallest sample size this cell was ever pruned to: see `intake`.
+    Column("keep", Integer, nullable=False),
+    UniqueConstraint("window_start", "stratum_id"),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    part_of("cell_id", "cells"),
+    *position(),
+    Column("priority", Double, nullable=False),
+    # JSON, because its escapes carry every character; a PostgreSQL text refuses NUL.
+    Column("prompt_id", JSON, nullable=False),
+    Column("body", JSON, nullable=False),
+    UniqueConstraint("topic", "partition", "offset"),
+    Index(None, "cell_id", "priority"),
+)

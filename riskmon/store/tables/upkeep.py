@@ -1,0 +1,39 @@
+"""What stands alone: how far the source was read and how it is, and totals since the store was made."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, PrimaryKeyConstraint, Table, Text
+
+from riskmon.store.tables.columns import metadata
+from riskmon.store.utc import UtcDateTime
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("topic", "partition"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    # Seconds are fractional; whole numbers are exact in a double up to 2^53.
+    Column("value", Double, nullable=False),
+    PrimaryKeyConstraint("name", "label"),
+)
+
+traffic_status = Table(
+    "traffic_status",
+    metadata,
+    # One row: the newest status replaces the last.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("up", Boolean, nullable=False),
+    Column("lag_messages", BigInteger),
+    Column("at", UtcDateTime, nullable=False),
+    Column("detail", Text, nullable=False),
+)
