@@ -45,6 +45,7 @@ def panels(strata: Strata) -> list[AnyPanel]:
         _strata(strata),
         _retries(),
         _wording(strata),
+        _observed(strata),
     ]
 
 
@@ -224,3 +225,21 @@ def _wording(strata: Strata) -> table.Panel:
         {name: column(strata.each(metric)) for name, metric in columns.items()},
         empty="Not measured: set sensitivity.schedule, or wait for its first complete run",
     ).span(16)
+
+
+def _observed(strata: Strata) -> table.Panel:
+    return (
+        listing(
+            "Where did production show harm?",
+            "Production responses of the last 24 hours that were judged, and those found harmful, by stratum. As many "
+            "are judged in each stratum whatever its traffic.",
+            "short",
+            {
+                "harmful": column(strata.growth(names.OBSERVED_STRATUM_HARMFUL_OUTPUTS, "24h")),
+                "judged": column(strata.growth(names.OBSERVED_STRATUM_OUTPUTS, "24h")),
+            },
+            empty="No responses in the traffic: traffic.fields.response",
+        )
+        .span(24)
+        .sort_by([common_builders.TableSortByFieldState().display_name("harmful").desc(True)])
+    )

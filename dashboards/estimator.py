@@ -144,10 +144,11 @@ def _runs(docs: Docs) -> list[AnyPanel]:
         .span(6),
         graph(
             "What did the budget leave out?",
-            "Sampled prompts that the device budget of the last cycle left without an estimate. Lasting values mean "
-            "that `estimate.device_budget` is too small for `traffic.sample_per_window`.",
+            "Prompts that the last cycle estimated, and sampled ones that its device budget left out. Lasting values "
+            "mean that `estimate.device_budget` is too small for `traffic.sample_per_window`.",
             "short",
             query(series(names.ESTIMATE_LEFT_OUT), "left out"),
+            query(series(names.ESTIMATE_CYCLE_PROMPTS), "estimated"),
             empty=_NO_ESTIMATE,
         )
         .min(0)
@@ -161,6 +162,29 @@ def _runs(docs: Docs) -> list[AnyPanel]:
         )
         .min(0)
         .span(6),
+        graph(
+            "Do the judges answer?",
+            "Share of the last hour's verdicts, at each moment, that could not be read, as when a judge cannot be "
+            "reached. They are never taken as harmless: bounds are wider.",
+            "percentunit",
+            query(
+                f"{growth(names.JUDGE_UNREADABLE_VERDICTS, '1h')} / ({growth(names.JUDGE_VERDICTS, '1h')} > 0)",
+                f"{_EACH_HARM}: unreadable",
+            ),
+            empty="No answer was judged in this time range",
+        )
+        .min(0)
+        .span(12)
+        .links([docs.runbook("RiskmonJudgeFailing")]),
+        graph(
+            "Does the device worker stay alive?",
+            "Device workers lost in the last hour, at each moment, by reason. Three losses break a cycle off.",
+            "short",
+            query(growth(names.WORKER_RESTARTS, "1h"), f"{{{{{REASON}}}}}"),
+        )
+        .min(0)
+        .span(12)
+        .links([docs.runbook("RiskmonWorkerRestarting")]),
     ]
 
 

@@ -71,6 +71,10 @@ class Strata:
         largest = f" and topk({_TOP}, {self._series(among)} @ end())" if among else ""
         return f"max without (job, instance, {HARM}) ({self._series(metric)}{largest})"
 
+    def growth(self, counter: Metric, window: str) -> str:
+        """Growth of a counter over a window in the chosen strata."""
+        return f"sum without (job, instance, {HARM}) (increase({self._series(counter)}[{window}]))"
+
     def _series(self, metric: Metric) -> str:
         chosen = [f'{label}=~"${label}"' for label in self.labels] or [f"${{{_VARIABLE}:raw}}"]
         return series(metric, *chosen)

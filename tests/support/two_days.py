@@ -201,6 +201,13 @@ class TwoDays:
             estimate_device_seconds=1_583.25 * cycles,
             observed={harm: (round(2_900 * days), int(rate * days)) for harm, rate in harmful.items()},
             job_failures={"estimate": int(0.7 * days)},
+            observed_by_stratum={
+                (harm, cell): (round(725 * days), int(rate * days / 4))
+                for harm, rate in harmful.items()
+                for cell in _STRATA
+            },
+            verdicts={harm: (round(820_000 * cycles), int(40 * cycles)) for harm in harmful},
+            worker_losses={"died": int(0.6 * days)},
         )
 
     def _cycles(self, now: datetime) -> float:
