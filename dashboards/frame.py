@@ -52,7 +52,7 @@ def board(
         .time("now-2d", "now")
         .with_variable(variables.source())
         .link(links.others())
-        .link(docs.page("What to do", "operations.md#alerts"))
+        .link(docs.page("What to do", "runbooks/README.md"))
         .annotation(events.new_model())
         .annotation(events.firing())
     )
