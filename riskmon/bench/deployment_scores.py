@@ -58,6 +58,9 @@ COUNTED = 20
 """Harmful outputs from which on a multiplicative error is read off a single day."""
 
 
+_DAYS = (0, 3, 5)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """One forecast of the total and what came.
@@ -111,7 +114,7 @@ def run_entry(
     entry: str,
     seeds: Sequence[int],
     *,
-    days: Sequence[int] = (0, 3, 5),
+    days: Sequence[int] = _DAYS,
     config: ForecastConfig | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
@@ -127,11 +130,20 @@ def run_entry(
     return run_worlds(lambda seed: build(entry, seed), seeds, days=days, config=config, done=done)
 
 
+def run_in_turn(entry: str, seeds: int, *, done: Callable[[], None] = lambda: None) -> list[Outcome]:
+    """Forecast as many worlds of an entry once each, on one of the days of `run_entry` in turn."""
+    return [
+        outcome
+        for turn, day in enumerate(_DAYS)
+        for outcome in run_entry(entry, range(turn, seeds, len(_DAYS)), days=[day], done=done)
+    ]
+
+
 def run_worlds(
     build_world: Callable[[int], World],
     seeds: Sequence[int],
     *,
-    days: Sequence[int] = (0, 3, 5),
+    days: Sequence[int] = _DAYS,
     config: ForecastConfig | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:

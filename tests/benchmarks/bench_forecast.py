@@ -16,9 +16,6 @@ from riskmon.bench import deployment_scores, deployment_spreads, worst_queries
 from riskmon.bench.deployment_spreads import SPREADS, score_spread
 from riskmon.bench.deployment_worlds import CATALOGUE
 
-DAYS = (0, 3, 5)
-"""Every world is forecast once, on one of these days after its first two weeks, in turn."""
-
 
 def main() -> None:
     """Print the tables."""
@@ -33,16 +30,12 @@ def main() -> None:
     tails = () if chosen.no_worst_query else tuple(worst_queries.TAILS)
     with Progress(transient=True) as bar:
         task = bar.add_task("forecasts", total=len(names) * chosen.seeds)
-        scores = []
-        for name in names:
-            outcomes = [
-                outcome
-                for turn, day in enumerate(DAYS)
-                for outcome in deployment_scores.run_entry(
-                    name, range(turn, chosen.seeds, len(DAYS)), days=[day], done=lambda: bar.advance(task)
-                )
-            ]
-            scores.append(deployment_scores.score(name, outcomes))
+        scores = [
+            deployment_scores.score(
+                name, deployment_scores.run_in_turn(name, chosen.seeds, done=lambda: bar.advance(task))
+            )
+            for name in names
+        ]
         task = bar.add_task("worst queries", total=len(tails))
         found = []
         for name in tails:
