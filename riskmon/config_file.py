@@ -183,10 +183,12 @@ def _anchor(config: Config, base: Path) -> Config:
         "report": config.report.anchored(base),
         "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }
+    store: dict[str, Any] = {}
+    if config.store.key_file is not None:
+        store["key_file"] = base / config.store.key_file
     if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):
-        update["store"] = config.store.model_copy(
-            update={"url": f"sqlite{match[1] or ''}:///{base / match[2]}"}
-        )
+        store["url"] = f"sqlite{match[1] or ''}:///{base / match[2]}"
+    update["store"] = config.store.model_copy(update=store)
     if config.traffic is not None:
         traffic: dict[str, Any] = {}
         if config.traffic.jsonl is not None:

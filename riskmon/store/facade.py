@@ -38,6 +38,7 @@ from riskmon.store import (
     changes,
     counts,
     coverage,
+    custody,
     cycles,
     forecasts,
     hits,
@@ -81,6 +82,12 @@ class Store:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def sealed_by(self) -> str:
+        """The id of the key that seals text, and where it comes from, for people."""
+        keyring = self._database.keyring
+        return f"key {keyring.ids[0]} of {keyring.origin}"
 
     def close(self) -> None:
         """Closes the connections."""
@@ -283,12 +290,14 @@ class Store:
 
         Counts of requests and of judged responses, forecasts of totals and the first of a day go by `counts_before`
         where it is given, no later than `before`. Counters, offsets, strata, the newest forecast, plans, cycles and
-        complete sensitivity run stay. On SQLite the text is overwritten in the file and its log; on PostgreSQL vacuum
-        reclaims it.
+        complete sensitivity run stay. On SQLite the text is overwritten in the file and its log, and a
+        file that is mostly free is made smaller; on PostgreSQL vacuum reclaims it.
 
         Returns:
             How many prompts were forgotten with their text.
         """
-        forgotten = self._database.apply(purge, before, counts_before or before)
+        with self._database.write() as connection:
+            forgotten = purge(connection, before, counts_before or before)
+            custody.forget_unused(connection, self._database.keyring.ids[0])
         self._database.forget_deleted()
         return forgotten
