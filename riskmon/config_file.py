@@ -28,6 +28,7 @@ from riskmon.config import (
     RubricJudge,
     SteeringExpert,
 )
+from riskmon.config.secrets import read_yaml
 from riskmon.config.sensitivity import LocalParaphraser, ParaphraserConfig, SensitivityConfig
 from riskmon.errors import ConfigError
 
@@ -47,7 +48,7 @@ def load_config(path: Path) -> Config:
         reason = getattr(exc, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"cannot read the configuration {path}: {reason}") from exc
     try:
-        data = yaml.safe_load(text) or {}
+        data = read_yaml(text, path.resolve().parent) or {}
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -57,6 +57,8 @@ One YAML file, read once at start. [deploy/riskmon.yaml](../deploy/riskmon.yaml)
   `RISKMON_PUBLISH__LISTEN=0.0.0.0:9108`, `RISKMON_TRAFFIC__KAFKA__SECURITY__PASSWORD=...`. Lists are given as JSON:
   `RISKMON_TRAFFIC__STRATA='["model"]'` replaces the whole list. Upper and lower case are the same. A variable whose
   first part is no section is ignored.
+- **Secrets** need not stand in the file: `password: !file /run/secrets/kafka` takes the only line of a file, and
+  `api_key: !env NAME` a variable of any name, at any place that takes text. No output of riskmon shows a secret.
 - **Relative paths** are taken from the folder of the file. `model.target` and the `path` of a checkpoint are a folder
   where there is one, and a hub id otherwise.
 - **A duration** is a number and a unit of `ms`, `s`, `m`, `h` or `d`, longer than zero: `30m`, `1.5h`, `500ms`.
@@ -71,6 +73,7 @@ Keys that depend on one another:
 - Names of experts differ from one another, names of harms too, and no expert is named `target`.
 - `estimate.deadline` is not shorter than `estimate.device_budget`.
 - A SASL protocol needs `mechanism`, `username` and `password`.
+- Give `store.key_file` or `store.key`; not both. PostgreSQL needs one of them.
 - A stratum's label is the last part of its path. Labels differ from one another, and none is `harm`.
 """
 
