@@ -36,8 +36,8 @@ class StoreConfig(Section):
     )
     key_file: Path | None = Field(
         None,
-        description="file of the keys that text is encrypted with, one a line, the first for what is new; made with "
-        "mode 0600 where there is none. By default the SQLite file's name with `.key` behind it; PostgreSQL needs one",
+        description="file of the keys that text is encrypted with, made where there is none; by default the SQLite "
+        "file's name with `.key` behind it",
     )
     key: SecretStr | None = Field(
         None,

@@ -19,6 +19,7 @@ from support.daemon import run, running, write_config
 from support.worlds import World
 
 from riskmon.config_file import load_config
+from riskmon.records import Prompt
 from riskmon.store import open_store
 
 MARK = re.compile(r"mk[pr]\d{4}x", re.IGNORECASE)
@@ -80,6 +81,12 @@ def api_paths(address: str) -> list[str]:
     return [path for path in description["paths"] if "{" not in path]
 
 
+def text_of(prompt: Prompt) -> str:
+    """What was asked and answered; the repr would not tell."""
+    turns = [prompt.content] if isinstance(prompt.content, str) else [turn.content for turn in prompt.content]
+    return " ".join([*turns, prompt.response or ""])
+
+
 @pytest.mark.slow
 def test_no_mark_is_anywhere_in_clear_text(folder: Path) -> None:
     config = folder / "riskmon.yaml"
@@ -111,7 +118,7 @@ def test_no_mark_is_anywhere_in_clear_text(folder: Path) -> None:
     with open_store(load_config(config).store) as store:
         since = datetime.now(UTC) - timedelta(days=1)
         held = store.sampled_prompts(since)
-        marks = {mark for one in held for mark in MARK.findall(f"{one.prompt.content} {one.prompt.response}")}
+        marks = {mark for one in held for mark in MARK.findall(text_of(one.prompt))}
         counters, hits = store.counters(), store.hits(since, 100)
     assert {f"mkp{i:04}x" for i in range(COUNT)} <= marks
     assert sum(mark.startswith("mkr") for mark in marks) > COUNT / 2
