@@ -62,6 +62,12 @@ def sqlite(folder: Path) -> StoreConfig:
     return StoreConfig(url=f"sqlite:///{folder}/risk.db")
 
 
+def keys_in(path: Path) -> list[bytes]:
+    keys = read_keys(path)
+    assert keys is not None
+    return keys
+
+
 def files(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
@@ -148,7 +154,7 @@ def test_a_named_key_file_and_given_keys(store_url: str, tmp_path: Path) -> None
     path = tmp_path / "keys" / "store"
     path.parent.mkdir()
     fill(StoreConfig(url=store_url, key_file=path))
-    [key] = read_keys(path) or ()
+    [key] = keys_in(path)
     path.unlink()
     # Comma between keys, the letters of URL-safe base64, and another key first.
     given = encode_keys([new_key(), key]).replace("\n", ",").replace("+", "-").replace("/", "_")
@@ -292,11 +298,10 @@ def test_text_of_an_earlier_version_is_sealed_and_nothing_of_it_left(store_url: 
 def test_a_new_key_seals_everything_anew(tmp_path: Path) -> None:
     settings, path = sqlite(tmp_path), tmp_path / "risk.db.key"
     fill(settings)
-    [old] = read_keys(path) or ()
+    [old] = keys_in(path)
     done = rotate(settings)
     assert (done.path, done.rows, done.old) == (path, 3, (key_id(old),))
-    keys = read_keys(path)
-    assert keys is not None
+    keys = keys_in(path)
     assert [key_id(key) for key in keys] == [done.key, key_id(old)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     # The new key alone opens all of it.
@@ -307,7 +312,7 @@ def test_a_new_key_seals_everything_anew(tmp_path: Path) -> None:
     assert rotate(alone).rows == 0
     last = rotate(settings, drop_old=True)
     assert (last.rows, last.old) == (3, ())
-    assert [key_id(key) for key in read_keys(path) or ()] == [last.key]
+    assert [key_id(key) for key in keys_in(path)] == [last.key]
 
 
 def test_given_keys_are_sealed_with_the_first(store_url: str) -> None:
