@@ -35,7 +35,7 @@ def check_store(config: Config, now: datetime) -> Check[None]:
     with open_store(config.store) as store:
         yield Finding(Level.OK, "store", f"reachable, schema up to date; {_holdings(store, config, now)}")
         yield Finding(
-            Level.OK, "store", f"text is encrypted with {store.sealed_by}; keep a copy of it elsewhere"
+            Level.OK, "key", f"the store is encrypted with {store.sealed_by}; keep a copy of it elsewhere"
         )
         yield _last_cycle(store.last_cycle(), now)
         yield from _plans(store.plans(), now)
