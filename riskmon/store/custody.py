@@ -29,6 +29,7 @@ from riskmon.errors import ConfigError, StoreLocked
 from riskmon.store.database import Database
 from riskmon.store.key_file import make_key_file, read_keys
 from riskmon.store.keyring import Keyring, new_key, parse_keys
+from riskmon.store.sealed import keys_of
 from riskmon.store.tables import hits, samples, store_keys
 
 
@@ -87,8 +88,9 @@ def known(connection: Connection) -> list[str]:
     return list(connection.scalars(select(store_keys.c.id).order_by(store_keys.c.first_used)))
 
 
-def forget_unused(connection: Connection, keep: str) -> None:
-    """Takes out the keys that seal no row any more, other than `keep`."""
+def forget_unused(connection: Connection) -> None:
+    """Takes out the keys that seal no row any more, other than the one that seals new rows."""
+    keep = keys_of(connection.dialect).ids[0]
     for name in known(connection):
         if name != keep and not any(_sealed_with(connection, column, name) for column in _MARKED):
             connection.execute(delete(store_keys).where(store_keys.c.id == name))

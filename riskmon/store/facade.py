@@ -38,7 +38,6 @@ from riskmon.store import (
     changes,
     counts,
     coverage,
-    custody,
     cycles,
     forecasts,
     hits,
@@ -86,8 +85,7 @@ class Store:
     @property
     def sealed_by(self) -> str:
         """The id of the key that seals text, and where it comes from, for people."""
-        keyring = self._database.keyring
-        return f"key {keyring.ids[0]} of {keyring.origin}"
+        return f"key {self._database.keyring.ids[0]} of {self._database.keyring.origin}"
 
     def close(self) -> None:
         """Closes the connections."""
@@ -296,8 +294,6 @@ class Store:
         Returns:
             How many prompts were forgotten with their text.
         """
-        with self._database.write() as connection:
-            forgotten = purge(connection, before, counts_before or before)
-            custody.forget_unused(connection, self._database.keyring.ids[0])
+        forgotten = self._database.apply(purge, before, counts_before or before)
         self._database.forget_deleted()
         return forgotten

@@ -43,16 +43,17 @@ def read_keys(path: Path) -> list[bytes] | None:
 
 
 def make_key_file(path: Path, key: bytes) -> list[bytes]:
-    """A new file with this key; where one appeared meanwhile, the keys of that.
+    """A new file with this key, in a folder of mode 0700 if that is missing; where one appeared meanwhile, its keys.
 
     Raises:
         StoreLocked: it cannot be made.
     """
     try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         _write(path, [key], replace=False)
-    except FileExistsError:
-        return read_keys(path) or [key]
     except OSError as exc:
+        if isinstance(exc, FileExistsError) and (found := read_keys(path)) is not None:
+            return found
         raise StoreLocked(
             f"cannot make the key file {path}: {exc.strerror}; name another in store.key_file, or give keys in "
             "RISKMON_STORE__KEY"

@@ -65,7 +65,7 @@ def rotate(settings: StoreConfig, *, drop_old: bool = False) -> Rotation:
         first, *old = database.keyring.ids
         rows = sum(_reseal(database, table, columns, first) for table, columns in _SEALED.items())
         with database.write() as connection:
-            custody.forget_unused(connection, first)
+            custody.forget_unused(connection)
             needed = custody.known(connection)
         database.forget_deleted()
     finally:

@@ -22,6 +22,11 @@ def use_keys(dialect: Dialect, keyring: Keyring) -> None:
     _KEYRINGS[dialect] = keyring
 
 
+def keys_of(dialect: Dialect) -> Keyring:
+    """The keys that values of this engine are sealed and opened with."""
+    return _KEYRINGS[dialect]
+
+
 class SealedBytes(TypeDecorator[bytes]):
     """Bytes in, bytes out, sealed in between; None stays None.
 
@@ -38,11 +43,11 @@ class SealedBytes(TypeDecorator[bytes]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """The value sealed with the first key."""
-        return None if value is None else _KEYRINGS[dialect].seal(self._encode(value), self.column)
+        return None if value is None else keys_of(dialect).seal(self._encode(value), self.column)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Any:
         """The value opened."""
-        return None if value is None else self._decode(_KEYRINGS[dialect].open(bytes(value), self.column))
+        return None if value is None else self._decode(keys_of(dialect).open(bytes(value), self.column))
 
     def _encode(self, value: Any) -> bytes:
         encoded: bytes = value

@@ -15,10 +15,12 @@ from alembic import command
 from alembic.config import Config
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import create_engine, inspect, text
+from support.daemon import run, write_config
 from support.store_keys import store_at
 from support.store_records import HOUR, NOON, batch, hit, sampled, success
 
 from riskmon.config import StoreConfig
+from riskmon.config_file import parse_config
 from riskmon.errors import ConfigError, StoreLocked
 from riskmon.records import Message
 from riskmon.store import engine, migrate, open_store, rotate
@@ -152,7 +154,6 @@ def test_a_key_file_that_appears_meanwhile_is_taken(tmp_path: Path) -> None:
 
 def test_a_named_key_file_and_given_keys(store_url: str, tmp_path: Path) -> None:
     path = tmp_path / "keys" / "store"
-    path.parent.mkdir()
     fill(StoreConfig(url=store_url, key_file=path))
     [key] = keys_in(path)
     path.unlink()
@@ -228,9 +229,43 @@ def test_a_malformed_key_file_is_refused(tmp_path: Path, content: str, says: str
 
 
 def test_a_folder_that_takes_no_key_file_is_named(tmp_path: Path) -> None:
-    settings = StoreConfig(url=f"sqlite:///{tmp_path}/risk.db", key_file=tmp_path / "absent" / "key")
-    with pytest.raises(StoreLocked, match=r"cannot make the key file .*absent/key.*RISKMON_STORE__KEY"):
-        open_store(settings)
+    for folder in ("absent/absent", "file"):
+        (tmp_path / "file").touch()
+        settings = StoreConfig(url=f"sqlite:///{tmp_path}/risk.db", key_file=tmp_path / folder / "key")
+        with pytest.raises(StoreLocked, match=rf"key file .*{folder}/key"):
+            open_store(settings)
+
+
+def test_a_folder_of_keys_and_its_file_are_private_from_the_start(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        open_store(
+            StoreConfig(url=f"sqlite:///{tmp_path}/risk.db", key_file=tmp_path / "keys" / "key")
+        ).close()
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {"risk.db": 0o600, "keys": 0o700, "key": 0o600}
+
+
+def test_the_configuration_names_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"model": {"target": "m"}, "judge": {"kind": "regex", "pattern": "bad"}}
+    config = parse_config(data | {"store": {"key_file": "keys/store"}}, base=tmp_path)
+    assert config.store.key_file == tmp_path / "keys" / "store"
+    monkeypatch.setenv("RISKMON_STORE__KEY", "secret")
+    assert parse_config(data, base=tmp_path).store.key == SecretStr("secret")
+
+
+def test_a_value_that_was_tampered_with_is_not_read(store_url: str) -> None:
+    fill(store_at(store_url))
+    with open_store(store_at(store_url)) as store:
+        database = create_engine(store_url)
+        with database.begin() as connection:
+            connection.execute(text("UPDATE hits SET tokens = log_probs"))
+        database.dispose()
+        with pytest.raises(StoreLocked, match=r"value of hits\.tokens was changed"):
+            store.hits(NOON, 9)
+        assert len(store.sampled_prompts(NOON)) == 2
 
 
 # ---- text of earlier versions
@@ -313,6 +348,26 @@ def test_a_new_key_seals_everything_anew(tmp_path: Path) -> None:
     last = rotate(settings, drop_old=True)
     assert (last.rows, last.old) == (3, ())
     assert [key_id(key) for key in keys_in(path)] == [last.key]
+
+
+def test_a_process_that_holds_old_keys_says_that_it_must_be_restarted(tmp_path: Path) -> None:
+    fill(sqlite(tmp_path))
+    with open_store(sqlite(tmp_path)) as store:
+        done = rotate(sqlite(tmp_path))
+        with pytest.raises(StoreLocked, match=rf"sealed with key {done.key}, .*restart riskmon"):
+            store.sampled_prompts(NOON)
+
+
+def test_the_command_makes_a_key_and_says_which(tmp_path: Path) -> None:
+    fill(sqlite(tmp_path))
+    config = write_config(tmp_path, tmp_path / "model", store={"url": "sqlite:///risk.db"})
+    shown = run("rotate-key", "-c", str(config))
+    assert shown.returncode == 0, shown.stderr
+    new, old = (key_id(key) for key in keys_in(tmp_path / "risk.db.key"))
+    assert shown.stdout.splitlines() == [
+        f"key {new} of {tmp_path}/risk.db.key encrypts the store now; 3 rows were encrypted anew",
+        f"{tmp_path}/risk.db.key still holds {old}, which only earlier backups need; --drop-old takes them out",
+    ]
 
 
 def test_given_keys_are_sealed_with_the_first(store_url: str) -> None:
