@@ -101,7 +101,8 @@ class Database:
                 try:
                     connection.exec_driver_sql("VACUUM")
                 except OperationalError as exc:  # busy, or no room for the copy
-                    log.info("the database %s was not made smaller: %s", self.name, _reason(exc))
+                    level = logging.WARNING if rebuild else logging.INFO
+                    log.log(level, "the database %s was not rebuilt: %s", self.name, _reason(exc))
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:

@@ -16,6 +16,9 @@ from riskmon.store.migrate import migrate
 # Threads of one process open one after another; processes are kept apart by the database itself.
 _OPENING = threading.Lock()
 
+# The schema from which on text is sealed; versions sort as text.
+_SEALED_SINCE = "0008"
+
 log = logging.getLogger(__name__)
 
 
@@ -47,8 +50,9 @@ def open_database(settings: StoreConfig) -> Database:
         database = Database(url)
         try:
             keyring = custody.unlock(database, settings, url)
-            if migrate(database):
-                # Earlier versions kept text as it was: what they leave behind in free pages goes as well.
+            before = migrate(database)
+            if before is not None and before < _SEALED_SINCE:
+                # Text was kept as it was: what that leaves behind in free pages goes as well.
                 database.forget_deleted(rebuild=True)
                 if url.get_backend_name() == "postgresql":
                     log.warning(
