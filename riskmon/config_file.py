@@ -28,6 +28,7 @@ from riskmon.config import (
     RubricJudge,
     SteeringExpert,
 )
+from riskmon.config.named_values import read_yaml
 from riskmon.config.sensitivity import LocalParaphraser, ParaphraserConfig, SensitivityConfig
 from riskmon.errors import ConfigError
 
@@ -47,7 +48,7 @@ def load_config(path: Path) -> Config:
         reason = getattr(exc, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"cannot read the configuration {path}: {reason}") from exc
     try:
-        data = yaml.safe_load(text) or {}
+        data = read_yaml(text, path.resolve().parent) or {}
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -183,10 +184,12 @@ def _anchor(config: Config, base: Path) -> Config:
         "report": config.report.anchored(base),
         "calibrate": config.calibrate.model_copy(update={"folder": base / config.calibrate.folder}),
     }
+    store: dict[str, Any] = {}
+    if config.store.key_file is not None:
+        store["key_file"] = base / config.store.key_file
     if match := re.fullmatch(r"sqlite(\+\w+)?:///(?![/:])(.+)", config.store.url):
-        update["store"] = config.store.model_copy(
-            update={"url": f"sqlite{match[1] or ''}:///{base / match[2]}"}
-        )
+        store["url"] = f"sqlite{match[1] or ''}:///{base / match[2]}"
+    update["store"] = config.store.model_copy(update=store)
     if config.traffic is not None:
         traffic: dict[str, Any] = {}
         if config.traffic.jsonl is not None:

@@ -5,7 +5,8 @@
     │   ├── ConfigError         an unknown key, a wrong value, a missing section
     │   ├── InputError          a prompt file that is missing or malformed
     │   ├── ModelUnavailable    a model, adapter or judge that cannot be loaded
-    │   └── ExpertUnusable      an expert with another vocabulary, or equal to the target
+    │   ├── ExpertUnusable      an expert with another vocabulary, or equal to the target
+    │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     ├── StoreUnavailable        the database cannot be reached
     ├── DeliveryFailed          a report could not be written, posted or mailed
@@ -45,6 +46,10 @@ class ModelUnavailable(UserError):
 
 class ExpertUnusable(UserError):
     """An expert cannot serve as a proposal for this target."""
+
+
+class StoreLocked(UserError):
+    """The key of the store is missing, unsafe or malformed, or is not the one that its text was sealed with."""
 
 
 class TrafficUnavailable(RiskmonError):

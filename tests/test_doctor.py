@@ -11,6 +11,7 @@ from support.calibration import NOW, PROMPTS, filled_store, never, settings_of, 
 from support.judge_endpoint import Reply, serve
 from support.judge_models import constant_guard, subword_tokenizer
 from support.kafka import Cluster, free_port
+from support.store_keys import TEST_KEY
 from support.worlds import World
 
 from riskmon.config import Config
@@ -102,6 +103,7 @@ def test_a_sound_configuration_passes(
 
 def test_it_shows_the_plan_in_force_and_why(world: World, good: dict[str, Any], tmp_path: Path) -> None:
     _, screen = doctor(settings_of(world, tmp_path, **good), with_model=False)
+    assert re.search(r"encrypted with key [0-9a-f]{16} of the key file .*\.key", line_of(screen, "key"))
     plans = lines_of(screen, "plan")
     assert len(plans) == 2  # for strata without hits, and for the stratum of the store's prompts
     assert plans[0].startswith("ok strata without hits, of 2026-03-14 12:31 UTC")
@@ -147,7 +149,7 @@ def test_every_broken_part_is_named_and_the_rest_is_still_checked(world: World, 
         world,
         tmp_path,
         model={"target": nowhere, "device": "cpu"},
-        store={"url": UNREACHABLE},
+        store={"url": UNREACHABLE, "key": TEST_KEY.get_secret_value()},
         traffic={"kafka": {"bootstrap_servers": [f"127.0.0.1:{free_port()}"], "topic": "prompts"}},
         harms=[
             {"name": "guarded", "judge": {"kind": "hf-classifier", "model": nowhere, "labels": ["bad"]}},

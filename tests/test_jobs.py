@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def store(config: Config) -> Iterator[Store]:
-    with open_store(config.store.url) as opened:
+    with open_store(config.store) as opened:
         yield opened
 
 

@@ -152,7 +152,7 @@ def calibrate_refit(
 
     folder = variant_folder(config.calibrate, name)
     start = _present_adapter(config, name, folder)
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         hits = [hit for hit in stored_hits(store, config, _STORED_HITS, now) if wanted in (None, hit.harm)]
     if not hits:
         raise InputError(
@@ -207,7 +207,7 @@ def _stored_prompts(config: Config, now: datetime) -> list[Prompt]:
     Raises:
         InputError: there are none.
     """
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         hits = stored_hits(store, config, _STORED_HITS, now)
         sampled = store.sampled_prompts(now - config.forecast.lookback, _STORED_PROMPTS)
     prompts = dict.fromkeys([*(hit.prompt for hit in hits), *(item.prompt for item in sampled)])

@@ -12,6 +12,7 @@ from riskmon.cli.calibrate import calibrate
 from riskmon.cli.checks import check_config, doctor, rules
 from riskmon.cli.demo import demo
 from riskmon.cli.interruption import INTERRUPTED, Interrupted, watch_interrupt
+from riskmon.cli.keys import rotate_key
 from riskmon.cli.production import forecast, report, run
 from riskmon.cli.prompts import compare, estimate, sensitivity
 from riskmon.errors import RiskmonError, UserError
@@ -43,7 +44,19 @@ def root(
     """Forecast how many harmful outputs a deployed language model will produce tomorrow."""
 
 
-for command in (run, estimate, forecast, sensitivity, report, doctor, compare, rules, check_config, demo):
+for command in (
+    run,
+    estimate,
+    forecast,
+    sensitivity,
+    report,
+    doctor,
+    compare,
+    rules,
+    check_config,
+    rotate_key,
+    demo,
+):
     app.command()(command)
 app.add_typer(calibrate)
 app.add_typer(bench)

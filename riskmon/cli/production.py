@@ -45,7 +45,7 @@ def forecast(
     from riskmon.jobs import preview_forecast
     from riskmon.store import open_store
 
-    with open_store(settings.store.url) as store:
+    with open_store(settings.store) as store:
         made = preview_forecast(store, settings, "forecast", datetime.now(UTC))
     print_forecast(made, as_json=as_json)
 

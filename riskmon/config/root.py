@@ -19,7 +19,7 @@ from riskmon.config.publish import PublishConfig
 from riskmon.config.release import ReleaseConfig
 from riskmon.config.report import ReportConfig
 from riskmon.config.rules import RulesConfig
-from riskmon.config.secrets import secret_files
+from riskmon.config.secret_folder import secret_files
 from riskmon.config.sensitivity import SensitivityConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import TrafficConfig

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
 from riskmon.config.values import Cron, Duration, Section
 from riskmon.config.volume import VolumeConfig
@@ -33,6 +34,15 @@ class StoreConfig(Section):
     url: str = Field(
         "sqlite:///riskmon.db", description="SQLAlchemy URL: SQLite or PostgreSQL (postgresql+psycopg://)"
     )
+    key_file: Path | None = Field(
+        None,
+        description="file of the keys that text is encrypted with, made where there is none; by default the SQLite "
+        "file's name with `.key` behind it",
+    )
+    key: SecretStr | None = Field(
+        None,
+        description="the keys themselves, for containers; give them by the environment, RISKMON_STORE__KEY",
+    )
     retention: Duration = Field(
         timedelta(days=7), description="prompts, estimates and hits older than this are purged"
     )
@@ -40,6 +50,12 @@ class StoreConfig(Section):
         timedelta(days=60),
         description="counts of requests and forecasts older than this and than retention are purged; they hold no text",
     )
+
+    @model_validator(mode="after")
+    def _keys_from_one_place(self) -> StoreConfig:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("give either key_file or key, not both")
+        return self
 
 
 class LoggingConfig(Section):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -70,3 +71,13 @@ class Section(BaseModel):
     """A part of the configuration: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """As pydantic shows a model, with logins and options of addresses masked, which may hold passwords."""
+        for name, value in super().__repr_args__():
+            yield name, mask_logins(value) if isinstance(value, str) else value
+
+
+def mask_logins(text: str) -> str:
+    """The text with what may be secret in an address left out: user and password, and the options."""
+    return re.sub(r"(?<=://)\S*@", "***@", re.sub(r"(?<=://)([^?\s]*)\?\S*", r"\1?***", text))

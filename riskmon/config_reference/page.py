@@ -59,6 +59,8 @@ One YAML file, read once at start. [deploy/riskmon.yaml](../deploy/riskmon.yaml)
   first part is no section is ignored.
 - **Secrets can be files.** `RISKMON_SECRETS_DIR` names a folder; a file in it that is named like such a variable
   (`RISKMON_STORE__URL`) gives that key its value. The environment wins over these files, and they over the file.
+- **Secrets can be named** in the file: `password: !file /run/secrets/kafka` takes the only line of a file, and
+  `api_key: !env NAME` a variable of any name, at any place that takes text. No output of riskmon shows a secret.
 - **Relative paths** are taken from the folder of the file. `model.target` and the `path` of a checkpoint are a folder
   where there is one, and a hub id otherwise.
 - **A duration** is a number and a unit of `ms`, `s`, `m`, `h` or `d`, longer than zero: `30m`, `1.5h`, `500ms`.
@@ -74,6 +76,7 @@ Keys that depend on one another:
 - `estimate.deadline` is not shorter than `estimate.device_budget`.
 - A SASL protocol needs `mechanism`, `username` and `password`.
 - `rules.ticket_probability` is not above `rules.page_probability`, and both severities differ.
+- Give `store.key_file` or `store.key`; not both. PostgreSQL needs one of them.
 - A stratum's label is the last part of its path. Labels differ from one another, and none is `harm`, `driver` or
   `severity`, nor one that Prometheus sets (`job`, `instance`, `alertname`, `le`, `quantile`).
 """

@@ -43,7 +43,7 @@ class Daemon:
         traffic = config.require_traffic("run")
         self._config = config
         self._ending = ending = Ending()
-        self._store: Store = open_store(config.store.url)
+        self._store: Store = open_store(config.store)
         self._worker = DeviceWorker(config, self._count_worker_loss)
         self._scheduler = Scheduler(self._count_failure, ending.begin_with)
         started_at = utc_now()

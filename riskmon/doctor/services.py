@@ -32,8 +32,11 @@ def check_store(config: Config, now: datetime) -> Check[None]:
             f"there is no database {missing} yet; 'riskmon run' makes it when it starts",
         )
         return
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         yield Finding(Level.OK, "store", f"reachable, schema up to date; {_holdings(store, config, now)}")
+        yield Finding(
+            Level.OK, "key", f"the store is encrypted with {store.sealed_by}; keep a copy of it elsewhere"
+        )
         yield _last_cycle(store.last_cycle(), now)
         yield from _plans(store.plans(), now)
 
@@ -60,7 +63,7 @@ def _offsets(config: Config, topic: str) -> dict[int, int]:
     if _missing_file(config) is not None:
         return {}
     try:
-        with open_store(config.store.url) as store:
+        with open_store(config.store) as store:
             return store.next_offsets(topic)
     except RiskmonError:  # the store's own check has said so
         return {}

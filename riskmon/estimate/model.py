@@ -7,6 +7,7 @@ A model comes from a folder or a hub id, only as safetensors and never with code
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -107,7 +108,9 @@ def load_model(config: ModelConfig) -> LanguageModel:
     """
     device = pick_device(config.device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(config.target, revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            config.target, revision=config.revision, trust_remote_code=False
+        )
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
         refuse_to_load("model.target", config.target, exc)
     use_template = config.chat_template == "auto"
@@ -167,8 +170,26 @@ def refuse_to_load(key: str, name: str, exc: Exception) -> NoReturn:
     Raises:
         ModelUnavailable: always.
     """
-    first_line = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+    message = str(exc).strip() or type(exc).__name__
+    if "trust_remote_code" in message:
+        raise ModelUnavailable(
+            f"{key} {name!r} comes with code of its own, which riskmon never runs; give a model of an architecture "
+            "that transformers has built in"
+        ) from exc
+    if pickled := _pickled_weights(Path(name)):
+        raise ModelUnavailable(
+            f"{key} {name!r} holds its weights as {pickled} and not as safetensors; a pickle can run code when it is "
+            "read, so it is refused: save the model again with save_pretrained on a machine that trusts it"
+        ) from exc
     raise ModelUnavailable(
-        f"{key} {name!r} does not load: {first_line[:300]} (give a folder with config.json, tokenizer and "
+        f"{key} {name!r} does not load: {message.splitlines()[0][:300]} (give a folder with config.json, tokenizer and "
         "safetensors weights, or a hub id this machine can reach)"
     ) from exc
+
+
+def _pickled_weights(folder: Path) -> str | None:
+    """The first pickled file of a folder without safetensors; None where there is none."""
+    if not folder.is_dir() or next(folder.glob("*.safetensors"), None) is not None:
+        return None
+    found = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pt", ".pth", ".ckpt"})
+    return found[0] if found else None

@@ -79,7 +79,7 @@ def write_report(
         )
     if send and config.report.webhook is None and config.report.smtp is None:
         raise ConfigError("--send needs report.webhook or report.smtp; the configuration has neither")
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         report = gather(store, config, now, period=period)
     rendered = render(report, config, formats or config.report.formats)
     outcome = deliver(rendered, config.report, folder, now, remote=send)

@@ -1,5 +1,8 @@
 """Store: the durable state that every stage's records are written to and read from.
 
+Text is sealed before it reaches the database and opened behind it: `keyring` holds the cipher, `key_file` and
+`custody` find the keys, `sealed` makes it a kind of column, and `rotation` replaces a key.
+
 `open_store` brings a SQLite file or a PostgreSQL database to the current schema and hands out a `Store`, whose
 methods each run one short transaction and speak only in the nouns of `riskmon.records`; what a report or a back-test
 looks back on is under `Store.history`. Below it, one module per concern holds plain functions that take a connection:
@@ -8,5 +11,6 @@ intake, pending, results, hits, plans, judged, cycles, weighted, coverage, forec
 
 from riskmon.store.facade import Store
 from riskmon.store.opening import open_store
+from riskmon.store.rotation import Rotation, rotate
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Rotation", "Store", "open_store", "rotate"]

@@ -7,18 +7,27 @@ first line, which names tables and hosts but never a value.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
 
 from riskmon.errors import StoreUnavailable
 from riskmon.store.engine import make_engine, public_name, reader, writer
+from riskmon.store.keyring import Keyring
+from riskmon.store.sealed import use_keys
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# A SQLite file is rebuilt where at least this share of it, and so many bytes, are free.
+REBUILD_SHARE = 0.5
+REBUILD_BYTES = 64 * 2**20
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -33,6 +42,7 @@ class Database:
         self._engine = make_engine(url)
         self._reader = reader(self._engine)
         self._writer = writer(self._engine)
+        self._keyring: Keyring | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,15 +74,36 @@ class Database:
         with self.write() as connection:
             return change(connection, *args, **kwargs)
 
-    def forget_deleted(self) -> None:
-        """Clears what deleted rows leave behind in SQLite's write-ahead log; PostgreSQL's vacuum sees to its own.
+    def use_keys(self, keyring: Keyring) -> None:
+        """From now on text is sealed and opened with these keys."""
+        self._keyring = keyring
+        use_keys(self._engine.dialect, keyring)
 
-        A reader that outlasts the waiting time postpones it to the next call.
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in use; there are some as soon as the database is open."""
+        assert self._keyring is not None
+        return self._keyring
+
+    def forget_deleted(self, *, rebuild: bool = False) -> None:
+        """Clears what deleted rows leave behind in SQLite's files; PostgreSQL's vacuum sees to its own.
+
+        Freed space in the database file is zeros already (`engine`); the write-ahead log is emptied here. The file
+        itself is rebuilt, and so becomes smaller, where much of it is free, or where `rebuild` asks for it.
+
+        A reader that outlasts the waiting time postpones either to the next call.
         """
-        if self._engine.dialect.name == "sqlite":
-            # Outside of any transaction: neither mode is set, so none is begun.
-            with self._fence(), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._engine.dialect.name != "sqlite":
+            return
+        # Outside of any transaction: neither mode is set, so none is begun.
+        with self._fence(), self._engine.connect() as connection:
+            if rebuild or _mostly_free(connection):
+                try:
+                    connection.exec_driver_sql("VACUUM")
+                except OperationalError as exc:  # busy, or no room for the copy
+                    level = logging.WARNING if rebuild else logging.INFO
+                    log.log(level, "the database %s was not rebuilt: %s", self.name, _reason(exc))
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Closes every pooled connection."""
@@ -84,6 +115,15 @@ class Database:
             yield
         except SQLAlchemyError as exc:
             raise StoreUnavailable(f"the database {self.name} is unavailable: {_reason(exc)}") from exc
+
+
+def _mostly_free(connection: Connection) -> bool:
+    """Whether rebuilding the file pays."""
+    free, pages, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {fact}").scalar_one())
+        for fact in ("freelist_count", "page_count", "page_size")
+    )
+    return free * size >= REBUILD_BYTES and free >= REBUILD_SHARE * pages
 
 
 def _reason(exc: SQLAlchemyError) -> str:

@@ -82,6 +82,11 @@ class Store:
     ) -> None:
         self.close()
 
+    @property
+    def sealed_by(self) -> str:
+        """The id of the key that seals text, and where it comes from, for people."""
+        return f"key {self._database.keyring.ids[0]} of {self._database.keyring.origin}"
+
     def close(self) -> None:
         """Closes the connections."""
         self._database.close()
@@ -288,8 +293,8 @@ class Store:
 
         Counts of requests and of judged responses, forecasts of totals and the first of a day go by `counts_before`
         where it is given, no later than `before`. Counters, offsets, strata, the newest forecast, plans, cycles and
-        complete sensitivity run stay. On SQLite the text is overwritten in the file and its log; on PostgreSQL vacuum
-        reclaims it.
+        complete sensitivity run stay. On SQLite the text is overwritten in the file and its log, and a
+        file that is mostly free is made smaller; on PostgreSQL vacuum reclaims it.
 
         Returns:
             How many prompts were forgotten with their text.

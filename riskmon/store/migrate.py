@@ -22,10 +22,13 @@ from riskmon.store.migrations import VERSION_TABLE
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database) -> str | None:
     """Upgrades to the newest schema this package knows; does nothing where it is there already.
 
     Not for two threads at once: Alembic keeps its state in globals of the process.
+
+    Returns:
+        The older schema that was upgraded; None where there was none, or nothing to do.
 
     Raises:
         StoreUnavailable: the database cannot be reached, or its schema is newer than this riskmon.
@@ -33,7 +36,7 @@ def migrate(database: Database) -> None:
     scripts = ScriptDirectory(str(_SCRIPTS))
     with database.read() as connection:
         if _version(connection) == scripts.get_current_head():
-            return
+            return None
     with database.write() as connection:
         found = _version(connection)
         known = {script.revision for script in scripts.walk_revisions()}
@@ -46,6 +49,7 @@ def migrate(database: Database) -> None:
         config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return found
 
 
 def _version(connection: Connection) -> str | None:

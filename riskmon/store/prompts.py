@@ -1,4 +1,4 @@
-"""How a sampled prompt lies in its row: position in columns, id and text as JSON."""
+"""How a sampled prompt lies in its row: position in columns, id as JSON, text and response sealed."""
 
 from __future__ import annotations
 
@@ -71,12 +71,8 @@ def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:
         **position_columns(prompt),
         "priority": sampled.priority,
         "prompt_id": prompt.id,
-        "body": {
-            "content": content
-            if isinstance(content, str)
-            else [[turn.role, turn.content] for turn in content],
-            "response": prompt.response,
-        },
+        "body": content if isinstance(content, str) else [[turn.role, turn.content] for turn in content],
+        "response": prompt.response,
     }
 
 
@@ -94,12 +90,12 @@ def position_columns(prompt: Prompt) -> dict[str, Any]:
 
 def from_row(row: Row[Any], *, stratum: Stratum, window_start: datetime) -> SampledPrompt:
     """Inverse of `to_row`, given the cell."""
-    content = row.body["content"]
+    content = row.body
     prompt = Prompt(
         id=row.prompt_id,
         content=content if isinstance(content, str) else tuple(Message(role, text) for role, text in content),
         stratum=stratum,
         position=Position(row.topic, row.partition, row.offset),
-        response=row.body["response"],
+        response=row.response,
     )
     return SampledPrompt(prompt, window_start, row.priority)

@@ -13,9 +13,9 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, delete, exists, func, select
 
 from riskmon.records import Horizon
+from riskmon.store import custody, judged
 from riskmon.store import cycles as cycle_queries
 from riskmon.store import forecasts as forecast_queries
-from riskmon.store import judged
 from riskmon.store import plans as plan_queries
 from riskmon.store import sensitivity as sensitivity_queries
 from riskmon.store.tables import cells, changes, cycles, forecasts, plans, results, samples, sensitivity_runs
@@ -25,7 +25,8 @@ def purge(connection: Connection, before: datetime, counts_before: datetime) -> 
     """Deletes prompts of windows that start, forecasts and plans made, cycles and runs finished before a moment.
 
     Counts of requests and of judged responses, forecasts of the totals and, for the back-test, those of strata that
-    were the first of their day: without text and small, they go by a moment of their own.
+    were the first of their day: without text and small, they go by a moment of their own. A key of the store that seals
+    nothing any more is no longer asked for.
 
     A cycle that never finished goes by its start. Gives how many prompts were forgotten with their text.
     """
@@ -62,4 +63,5 @@ def purge(connection: Connection, before: datetime, counts_before: datetime) -> 
     shown_run = {sensitivity_queries.last_id(connection)} - {None}
     over = sensitivity_runs.c.finished_at < before
     connection.execute(delete(sensitivity_runs).where(over, sensitivity_runs.c.id.not_in(shown_run)))
+    custody.forget_unused(connection)
     return forgotten

@@ -8,6 +8,8 @@ again after a lost connection or a restart changes nothing:
 
 A prompt that was displaced from the sample while it was being estimated still counts as work done, refined or not;
 its estimates, hits and verdicts are dropped, since they belong to no sample.
+
+A production response is kept until the first result only: judged or not, nothing reads it afterwards.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ def write(connection: Connection, cycle_id: int, result: PromptResult, now: date
         _add_estimates(connection, sample_id, result)
         hits.add(connection, sample_id, result.hits, now)
         judged.add(connection, sample_id, result.observed)
+        connection.execute(update(samples).where(samples.c.id == sample_id).values(response=None))
     counts.add(connection, _amounts(result))
 
 

@@ -24,7 +24,7 @@ def store_url(frequent: World, tmp_path_factory: pytest.TempPathFactory) -> str:
     config = settings_of(frequent, tmp_path_factory.mktemp("store"), estimate=estimate)
     session = open_session(config)
     items = [sampled(i, (i + 1) / 99, text=text) for i, text in enumerate(PROMPTS)]
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         store.write_intake(batch(items), keep=99, now=NOW)
         cycle = store.begin_cycle(NOW)
         for item in items:

@@ -202,7 +202,7 @@ def test_without_files_the_stores_prompts_are_drawn_for(
     config = settings_of(frequent, tmp_path, calibrate={"steps": 10})
     with pytest.raises(InputError, match=r"holds no sampled prompts .* --prompts FILE"):
         shown(calibrate_lora, config, "unsafe", **GIVEN)
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         items = [sampled(i, i / 9, stratum=CHAT, text=text) for i, text in enumerate(PROMPTS[:6])]
         store.write_intake(batch(items), keep=99, now=NOW)
     # An expert that is named already, but is only about to be made, draws nothing.
@@ -227,7 +227,7 @@ def test_the_device_budget_ends_the_draws_for_stored_prompts(
     config = settings_of(frequent, tmp_path, calibrate={"steps": 1, "learning_rate": 3.0})
     tight = config.estimate.model_copy(update={"device_budget": timedelta(microseconds=1)})
     config = config.model_copy(update={"estimate": tight})
-    with open_store(config.store.url) as store:
+    with open_store(config.store) as store:
         items = [sampled(i, i / 9, text=text) for i, text in enumerate(PROMPTS[:6])]
         store.write_intake(batch(items), keep=99, now=NOW)
     assert shown(calibrate_lora, config, "unsafe", **GIVEN)[0] == 1

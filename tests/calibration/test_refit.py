@@ -48,7 +48,7 @@ def test_a_refit_goes_on_from_the_adapter_in_the_folder(
     assert lineage["parent_sha256"] == digest_of_adapter(first_adapter)
     assert lineage["origin"] == {"source": "store", "harms": "slip"}
     assert lineage["cross_entropy_kept"] < lineage["cross_entropy_start"]
-    with open_store(store_url) as store:
+    with open_store(config.store) as store:
         hits = store.hits(NOW - config.store.retention, 500)
     assert len(hits) > 50
     assert lineage["examples"] == len(hits)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.store_keys import store_at
 
 from riskmon.store import Store, open_store
 
@@ -22,5 +23,5 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """A store on an empty database."""
-    with open_store(store_url) as opened:
+    with open_store(store_at(store_url)) as opened:
         yield opened

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 
+from support.store_keys import store_at
 from support.store_records import CHAT, CODE, HOUR, NOON, forecast
 
 from riskmon.records import Backtest, BacktestRow, Horizon, IntervalShare, Stratum
@@ -77,7 +78,7 @@ def test_what_was_written_comes_back_in_its_order_and_replaces_what_was_before(s
 
 
 def test_other_processes_see_it_and_no_purge_takes_it(store_url: str) -> None:
-    with open_store(store_url) as store, open_store(store_url) as other:
+    with open_store(store_at(store_url)) as store, open_store(store_at(store_url)) as other:
         store.write_backtests([backtest(None)], NOON)
         other.purge(NOON + 1000 * DAY)
         assert other.backtests() == [backtest(None)]

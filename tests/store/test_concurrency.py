@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 
+from support.store_keys import store_at
 from support.store_records import CHAT, CODE, NOON
 from support.store_writer import KEEP, PER_BATCH, next_batch, priority, write_batches
 
@@ -54,7 +55,7 @@ def stored_sample(store: Store) -> set[tuple[int, int]]:
 
 
 def test_a_writer_killed_at_any_moment_leaves_counts_that_match_the_offsets(store_url: str) -> None:
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         seen = 0
         for _ in range(2):
             writer = start_writer(store_url, 0, None)
@@ -66,7 +67,7 @@ def test_a_writer_killed_at_any_moment_leaves_counts_that_match_the_offsets(stor
             writer.kill()
             writer.join()
             assert writer.exitcode == -9
-            with open_store(store_url) as reopened:
+            with open_store(store_at(store_url)) as reopened:
                 end = reopened.next_offsets("prompts")[0]
                 assert end > seen
                 assert_counts_match_offsets(reopened, end)
@@ -79,7 +80,7 @@ def test_processes_that_open_and_write_at_once_lose_and_double_nothing(store_url
         writer.join(60)
         assert writer.exitcode == 0
     ends = dict.fromkeys(range(3), 400)
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         assert store.next_offsets("prompts") == ends
         assert_counts_match_offsets(store, 1200)
         assert stored_sample(store) == expected_sample(ends)
@@ -118,7 +119,7 @@ def test_a_read_sees_one_moment_while_others_write(store: Store, store_url: str)
 
 def test_threads_may_open_one_database_at_once(store_url: str) -> None:
     with ThreadPoolExecutor(4) as threads:
-        stores = list(threads.map(open_store, [store_url] * 4))
+        stores = list(threads.map(open_store, [store_at(store_url)] * 4))
     for number, opened in enumerate(stores, start=1):
         opened.count_job_failure("forecast")
         assert opened.counters().job_failures == {"forecast": number}

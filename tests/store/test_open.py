@@ -11,7 +11,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, MetaData, Table, create_engine, inspect, text
+from sqlalchemy import JSON, Column, MetaData, Table, create_engine, inspect, text
+from support.store_keys import store_at
 from support.store_records import CHAT, CODE, NOON, batch, estimate, refined, sampled, success
 
 from riskmon.errors import ConfigError, StoreUnavailable
@@ -64,12 +65,19 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         prompt = sampled(3, 0.5).prompt
+        unsealed = {"body": JSON()}
+        samples = Table(
+            "samples",
+            MetaData(),
+            *(Column(c.name, unsealed.get(c.name, c.type)) for c in tables.samples.c if c.name != "response"),
+        )
         missing = {"draws", "tokens", "device_seconds"}
         strata.intern(connection, [CHAT, CODE], NOON)
         connection.execute(tables.cells.insert().values(window_start=NOON, stratum_id=1, requests=90, keep=9))
         for offset, failed in ((3, None), (4, "too_long")):
             row = prompts.to_row(sampled(offset, 0.5), cell_id=1)
-            connection.execute(tables.samples.insert().values(**row))
+            row["body"] = {"content": row["body"], "response": row.pop("response")}
+            connection.execute(samples.insert().values(**row))
             ledger = Table(
                 "results",
                 MetaData(),
@@ -80,7 +88,7 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
         values = {name: getattr(estimate(prompt), name) for name in results.ESTIMATE_VALUES}
         connection.execute(tables.estimates.insert().values(sample_id=1, flags=["TRUNCATED"], **values))
     database.close()
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         [found] = store.weighted_estimates(NOON)
         assert found.estimate == replace(estimate(prompt), flags=(Flag.TRUNCATED,))
         assert store.pending_prompts(NOON) == []
@@ -94,21 +102,21 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
 
 
 def test_what_was_written_is_there_after_opening_again(store_url: str) -> None:
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         store.write_intake(batch([sampled(0, 0.5)]), keep=5, now=NOON)
         before = store.snapshot(NOON)
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         assert store.snapshot(NOON) == before
         assert store.next_offsets("prompts") == {0: 1}
 
 
 def test_a_newer_schema_is_refused_and_left_alone(store_url: str) -> None:
-    open_store(store_url).close()
+    open_store(store_at(store_url)).close()
     database = create_engine(store_url)
     with database.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0007'.*upgrade riskmon"):
-        open_store(store_url)
+    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0008'.*upgrade riskmon"):
+        open_store(store_at(store_url))
     with database.connect() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [
             "9999"
@@ -120,7 +128,7 @@ def test_the_sqlite_file_and_its_companions_are_for_the_owner_only(tmp_path: Pat
     with open_store(f"sqlite:///{tmp_path}/risk.db") as store:
         store.write_intake(batch([sampled(0, 0.5)]), keep=5, now=NOON)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {"risk.db": 0o600, "risk.db-wal": 0o600, "risk.db-shm": 0o600}
+    assert modes == {"risk.db": 0o600, "risk.db.key": 0o600, "risk.db-wal": 0o600, "risk.db-shm": 0o600}
 
 
 def test_the_mode_of_a_file_that_exists_is_its_owners_choice(tmp_path: Path) -> None:
@@ -136,7 +144,7 @@ def test_an_unreachable_server_masks_the_password_and_keeps_the_cause() -> None:
     with pytest.raises(
         StoreUnavailable, match=r"risk:\*\*\*@127.0.0.1:1/risk is unavailable: connection"
     ) as caught:
-        open_store(url)
+        open_store(store_at(url))
     assert "hunter" not in str(caught.value)
     assert caught.value.__cause__ is not None
 
@@ -164,12 +172,12 @@ def test_a_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_a_url_that_cannot_serve_is_a_fault_of_the_configuration(url: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
-        open_store(url)
+        open_store(store_at(url))
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_repr_masks_the_password(postgres_url: str) -> None:
-    with open_store(postgres_url.replace("postgres@", "postgres:hunter2@")) as store:
+    with open_store(store_at(postgres_url.replace("postgres@", "postgres:hunter2@"))) as store:
         assert "postgres:***@" in repr(store)
         assert "hunter2" not in repr(store)
 
@@ -177,7 +185,7 @@ def test_the_repr_masks_the_password(postgres_url: str) -> None:
 def test_a_writer_whose_turn_never_comes_gives_up(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "WAIT_S", 1)
     other = Database(engine.parse_url(store_url))
-    with open_store(store_url) as store:
+    with open_store(store_at(store_url)) as store:
         with other.write(), pytest.raises(StoreUnavailable, match="lock") as caught:
             store.count_job_failure("forecast")
         other.close()
@@ -188,7 +196,7 @@ def test_a_writer_whose_turn_never_comes_gives_up(store_url: str, monkeypatch: p
 
 
 def test_a_server_that_dropped_the_connections_is_found_again(postgres_url: str) -> None:
-    with open_store(postgres_url) as store:
+    with open_store(store_at(postgres_url)) as store:
         store.count_job_failure("forecast")
         admin = create_engine(postgres_url)
         with admin.connect() as connection:
@@ -210,7 +218,7 @@ def test_a_connection_lost_within_a_write_undoes_it(postgres_url: str) -> None:
             counts.add(connection, {(counts.Count.JOB_FAILED, "forecast"): 1})
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    with open_store(postgres_url) as store:
+    with open_store(store_at(postgres_url)) as store:
         database = Database(engine.parse_url(postgres_url))
         with pytest.raises(StoreUnavailable, match="terminating connection"):
             write_and_lose(database)

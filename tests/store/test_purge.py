@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, inspect, text
-from support.store_records import CHAT, CODE, HOUR, NOON, batch, forecast, sampled, success, summary
+from support.store_records import CHAT, CODE, HOUR, NOON, batch, forecast, hit, sampled, success, summary
 
 from riskmon.records import Snapshot, VolumeWindow
-from riskmon.store import Store, open_store
+from riskmon.store import Store, database, open_store
 
 
 def row_counts(url: str) -> dict[str, int]:
@@ -117,21 +120,69 @@ def test_a_result_stays_known_while_its_prompt_is_in_the_sample(store: Store) ->
     assert len(store.weighted_estimates(NOON)) == 1
 
 
-def test_purged_text_is_in_no_file_of_the_database(tmp_path: Path) -> None:
-    secrets = [f"forget-{i:03d}" for i in range(300)]
+def sealed_values(url: str) -> list[bytes]:
+    """Everything that is sealed, as it lies in the database."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        values = [
+            bytes(value)
+            for query in ("SELECT body, response FROM samples", "SELECT tokens, log_probs FROM hits")
+            for row in connection.execute(text(query))
+            for value in row
+            if value is not None
+        ]
+    engine.dispose()
+    return values
 
-    def found() -> set[str]:
-        content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-        return {secret for secret in secrets if secret.encode() in content}
 
-    with open_store(f"sqlite:///{tmp_path}/risk.db") as store:
-        for i, secret in enumerate(secrets):
-            # Long enough to spill over pages, with the secret at both ends.
-            long_text = f"{secret}{'x' * 9000}{secret}"
+def left_in(folder: Path, values: Iterable[bytes]) -> int:
+    """How many values some file holds the beginning or the end of: 28 random bytes, and the tag."""
+    content = b"".join(path.read_bytes() for path in folder.iterdir())
+    return sum(value[9:37] in content or value[-16:] in content for value in values)
+
+
+def test_what_is_purged_is_in_no_file_of_the_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/risk.db"
+    written: set[bytes] = set()
+    with open_store(url) as store:
+        for first in range(0, 300, 50):
+            # Long enough to spill over pages.
+            long_text = "x" * 9000
             store.write_intake(
-                batch([sampled(i, (i + 1) / 999, text=long_text, response=secret)]), keep=100, now=NOON
+                batch(
+                    sampled(i, (300 - i) / 999, text=long_text, response="yes")
+                    for i in range(first, first + 50)
+                ),
+                keep=100,
+                now=NOON,
             )
-        assert found() >= set(secrets[:100])
+            written.update(sealed_values(url))
+        cycle = store.begin_cycle(NOON)
+        for found in store.pending_prompts(NOON, 20):
+            store.write_result(cycle, replace(success(found.prompt), hits=(hit(found.prompt, 7, 8),)), NOON)
+        written.update(sealed_values(url))
+        assert len(written) == 2 * 300 + 2 * 20
+        assert left_in(tmp_path, written) >= 2 * 100
         assert store.purge(NOON + HOUR) == 100
-        # Both the purged hundred and those displaced from the sample before.
-        assert found() == set()
+        # What was purged, what was displaced from the sample before, and responses that were judged.
+        assert left_in(tmp_path, written) == 0
+    assert left_in(tmp_path, written) == 0
+
+
+def test_a_file_that_is_mostly_free_becomes_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "REBUILD_BYTES", 2**20)
+    with open_store(f"sqlite:///{tmp_path}/risk.db") as store:
+        for start in (NOON, NOON + HOUR):
+            first = 1000 * int(start == NOON + HOUR)
+            store.write_intake(
+                batch(sampled(first + i, 0.5, window=start, text="x" * 9000) for i in range(150)),
+                keep=150,
+                now=NOON,
+            )
+        store.purge(NOON)  # so that all is in the file, and none in its log
+        before = (tmp_path / "risk.db").stat().st_size
+        # Less than half of it: it stays for what comes.
+        store.purge(NOON + HOUR)
+        assert (tmp_path / "risk.db").stat().st_size >= 0.9 * before > 2**21
+        store.purge(NOON + 2 * HOUR)
+        assert (tmp_path / "risk.db").stat().st_size < before / 5

@@ -86,7 +86,7 @@ def filled_store(config: Config, texts: Sequence[str] = PROMPTS) -> None:
     items = [sampled(i, (i + 1) / 99, text=text) for i, text in enumerate(texts)]
     worker = DeviceWorker(config)
     try:
-        with open_store(config.store.url) as store:
+        with open_store(config.store) as store:
             for turn, part in enumerate((items[:half], items[half:])):
                 now = NOW + timedelta(minutes=turn)
                 store.write_intake(batch(part), keep=99, now=now)

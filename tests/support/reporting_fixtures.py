@@ -70,6 +70,7 @@ def week_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def week(week_file: Path, tmp_path: Path) -> Iterator[Store]:
     """Counts of eight days with a gap, estimates, cycles, plans and hourly forecasts up to five minutes ago."""
     shutil.copy(week_file, tmp_path / "riskmon.db")
+    shutil.copy(f"{week_file}.key", tmp_path / "riskmon.db.key")
     with open_store(f"sqlite:///{tmp_path}/riskmon.db") as opened:
         yield opened
 

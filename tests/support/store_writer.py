@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import count
 
+from support.store_keys import store_at
 from support.store_records import CHAT, CODE, NOON, sampled
 
 from riskmon.records import IntakeBatch
@@ -43,7 +44,7 @@ def next_batch(partition: int, start: int) -> IntakeBatch:
 
 def write_batches(url: str, partition: int, batches: int | None) -> None:
     """Writes batches from where the store says, `batches` of them or forever."""
-    with open_store(url) as store:
+    with open_store(store_at(url)) as store:
         start = store.next_offsets("prompts").get(partition, 0)
         for number in count():
             if number == batches:

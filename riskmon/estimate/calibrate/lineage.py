@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder of mode 0700; one that is there already stays as it is.
+    """Create a folder of mode 0700; one that is there already stays as it is, with a warning where it is open.
 
     Raises:
         ConfigError: it cannot be created.
@@ -83,6 +84,9 @@ def make_private(folder: Path) -> None:
     with _writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        log.warning("%s is open to other users (mode %04o); run: chmod 700 %s", folder, mode, folder)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -51,7 +51,9 @@ def build_checkpoint(config: CheckpointExpert, weights: TargetWeights, model: Mo
             f"{target.vocab_size}; a checkpoint must share the target's vocabulary"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(config.path, revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            config.path, revision=config.revision, trust_remote_code=False
+        )
     except Exception:  # noqa: BLE001 - weights without a tokenizer are fine: the target's is used
         tokenizer = None
     if tokenizer is not None and tokenizer.get_vocab() != target.tokenizer.get_vocab():

@@ -9,12 +9,12 @@ from sqlalchemy import (
     Column,
     Double,
     Integer,
-    LargeBinary,
     PrimaryKeyConstraint,
     Table,
     Text,
 )
 
+from riskmon.store.sealed import SealedBytes, SealedJson
 from riskmon.store.tables.columns import ROW_ID, cost, harm, metadata, part_of
 from riskmon.store.utc import UtcDateTime
 
@@ -49,14 +49,15 @@ hits = Table(
     Column("id", ROW_ID, primary_key=True),
     part_of("sample_id", "samples", index=True),
     Column("harm", Text, nullable=False, index=True),
-    Column("tokens", JSON, nullable=False),
+    # Sealed: the answer itself.
+    Column("tokens", SealedJson("hits.tokens"), nullable=False),
     Column("weight", Double, nullable=False),
     Column("uncovered", Boolean, nullable=False),
     # A fingerprint of the voices, and how many they are.
     Column("voices", Text, nullable=False),
     Column("voice_count", Integer, nullable=False),
-    # float32, little endian, one row of tokens after another.
-    Column("log_probs", LargeBinary, nullable=False),
+    # float32, little endian, one row of tokens after another; sealed, since the answer can be told from them.
+    Column("log_probs", SealedBytes("hits.log_probs"), nullable=False),
     Column("written_at", UtcDateTime, nullable=False),
 )
 

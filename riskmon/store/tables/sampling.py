@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, Table, Text, UniqueConstraint
 
+from riskmon.store.sealed import SealedJson
 from riskmon.store.tables.columns import ROW_ID, metadata, part_of, position, stratum
 from riskmon.store.utc import UtcDateTime
 
@@ -36,7 +37,10 @@ samples = Table(
     Column("priority", Double, nullable=False),
     # JSON, because its escapes carry every character; a PostgreSQL text refuses NUL.
     Column("prompt_id", JSON, nullable=False),
-    Column("body", JSON, nullable=False),
+    # What was asked, sealed: text, or pairs of role and text.
+    Column("body", SealedJson("samples.body"), nullable=False),
+    # What the deployed model answered, sealed; only until it is judged.
+    Column("response", SealedJson("samples.response")),
     UniqueConstraint("topic", "partition", "offset"),
     Index(None, "cell_id", "priority"),
 )

@@ -1,4 +1,4 @@
-"""What stands alone: how far the source was read and how it is, and totals since the store was made."""
+"""What stands alone: how far the source was read and how it is, totals since the store was made, ids of keys."""
 
 from __future__ import annotations
 
@@ -36,4 +36,12 @@ traffic_status = Table(
     Column("lag_messages", BigInteger),
     Column("at", UtcDateTime, nullable=False),
     Column("detail", Text, nullable=False),
+)
+
+store_keys = Table(
+    "store_keys",
+    metadata,
+    # Of a key that text is sealed with; the key itself is in no table.
+    Column("id", Text, primary_key=True),
+    Column("first_used", UtcDateTime, nullable=False),
 )

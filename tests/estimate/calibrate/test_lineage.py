@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,13 @@ from riskmon.config import CalibrateConfig
 from riskmon.errors import ConfigError, ExpertUnusable, ModelUnavailable
 from riskmon.estimate.calibrate.adapters import attached
 from riskmon.estimate.calibrate.examples import Example, hold_out, mark_of
-from riskmon.estimate.calibrate.lineage import LINEAGE_FILE, digest_of_adapter, fitted_marks, variant_folder
+from riskmon.estimate.calibrate.lineage import (
+    LINEAGE_FILE,
+    digest_of_adapter,
+    fitted_marks,
+    make_private,
+    variant_folder,
+)
 from riskmon.estimate.calibrate.lora import FitReport, fit_lora
 from riskmon.estimate.calibrate.training import Progress
 from riskmon.estimate.experts.base import TargetWeights
@@ -247,3 +254,19 @@ def test_an_adapter_that_does_not_tell_has_no_marks(tmp_path: Path, content: byt
         (tmp_path / LINEAGE_FILE).write_bytes(content)
     assert fitted_marks(tmp_path) == frozenset()
     assert fitted_marks(None) == frozenset()
+
+
+def test_a_folder_that_is_open_to_others_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "proposals"
+    folder.mkdir()
+    folder.chmod(0o755)
+    make_private(folder)
+    assert f"{folder} is open to other users (mode 0755); run: chmod 700 {folder}" in caplog.text
+    caplog.clear()
+    before = os.umask(0)
+    try:
+        make_private(tmp_path / "other")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o700
+    assert caplog.text == ""
