@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -73,9 +75,15 @@ class Scheduler:
         """Keep a job ready that runs only when it is hastened."""
         self._add(name, lane, job, trigger=IntervalTrigger(days=36_500))
 
+    def remove(self, name: str) -> None:
+        """Run a job no more; a run under way is finished."""
+        with suppress(JobLookupError):
+            self._clock.remove_job(name)
+
     def hasten(self, name: str) -> None:
-        """Bring a job's next run forward to now; its schedule stays."""
-        self._clock.modify_job(name, next_run_time=datetime.now(UTC))
+        """Bring a job's next run forward to now; its schedule stays. Nothing for a job that was removed."""
+        with suppress(JobLookupError):
+            self._clock.modify_job(name, next_run_time=datetime.now(UTC))
 
     def start(self) -> None:
         """Begin to tick."""

@@ -55,6 +55,10 @@ class Following:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def configure(self, lookback: timedelta) -> None:
+        """Take over a setting that was reloaded; it holds when reading begins anew."""
+        self._lookback = lookback
+
     def start(self) -> None:
         """Begin to follow, in a thread of its own."""
         self._thread.start()

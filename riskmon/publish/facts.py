@@ -1,6 +1,6 @@
 """What publish knows without asking the store: the configured harms, labels and schedules, and what is running.
 
-Facts hold for the life of the process. A `Snapshot` may still carry forecasts made under an earlier configuration
+Facts hold until the configuration is reloaded. A `Snapshot` may still carry forecasts made under an earlier configuration
 (a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never mixes label sets.
 `Facts.current_sensitivity` does the same for what was found of rewordings.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
@@ -26,8 +27,23 @@ class HarmFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigState:
+    """How the configuration file was read last.
+
+    Attributes:
+        loaded_at: when it was last taken over; None where nobody says.
+        refused: whether it was refused since, so that the settings from before hold.
+        pending: keys whose values in the file wait for a restart.
+    """
+
+    loaded_at: datetime | None = None
+    refused: bool = False
+    pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Static facts of the running process.
+    """Facts of the running process and its configuration.
 
     Attributes:
         version: of riskmon. model: id of the deployed model.
@@ -36,6 +52,7 @@ class Facts:
         reject_reasons, failure_reasons, jobs: known values of the labels `reason` and `job`; their counters
             start at 0 instead of appearing with the first event.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
+        state: how the configuration file was read last.
     """
 
     version: str
@@ -47,10 +64,17 @@ class Facts:
     jobs: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
+    state: ConfigState = ConfigState()
 
     @classmethod
     def from_config(
-        cls, config: Config, *, version: str, reject_reasons: Sequence[str] = (), jobs: Sequence[str] = ()
+        cls,
+        config: Config,
+        *,
+        version: str,
+        reject_reasons: Sequence[str] = (),
+        jobs: Sequence[str] = (),
+        state: ConfigState = ConfigState(),  # noqa: B008 - frozen
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -67,6 +91,7 @@ class Facts:
             jobs=tuple(jobs),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
+            state=state,
         )
 
     def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:

@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 def build_app(
     snapshot: Callable[[], Snapshot],
-    facts: Facts,
+    facts: Callable[[], Facts],
     alive: Callable[[], Mapping[str, bool]],
     ready: Callable[[], Sequence[str]],
     config: PublishConfig | None = None,
@@ -67,7 +67,7 @@ def build_app(
     Args:
         snapshot: reads the store; raises `StoreUnavailable` when it cannot. Called from worker threads, one at a
             time, at most once a second.
-        facts: static facts of the process.
+        facts: what is configured and running, asked for at each answer: a reload may change it.
         alive: per loop of this process, whether it runs.
         ready: reasons why this process is not ready; empty when it is.
         config: the section `publish`: who may read, and where reports lie. By default all may, and there are none.
@@ -111,7 +111,7 @@ def _landing(source: api.Source, reports: ReportFolder | None) -> Callable[[Requ
     def landing(_: Request) -> Response:
         shown = source.latest()
         found = None if reports is None else reports.newest()
-        html = page.render(shown, source.facts, source.alive(), source.ready(), found)
+        html = page.render(shown, source.facts(), source.alive(), source.ready(), found)
         # A producer may send lone surrogates in a label, which UTF-8 cannot carry.
         return HTMLResponse(html.encode("utf-8", "replace"), status_code=200 if shown is not None else 503)
 

@@ -101,7 +101,7 @@ def test_every_variable_of_an_expression_is_offered():
 
 
 def test_a_real_prometheus_answers_every_expression(prometheus: StartPrometheus):
-    app = build_app(lambda: FULL, FACTS, lambda: {"publish": True}, list)
+    app = build_app(lambda: FULL, lambda: FACTS, lambda: {"publish": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         host, port = server.address
         watcher = prometheus(f"{host}:{port}")
