@@ -2,7 +2,8 @@
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Questions (estimate, refine, replan) and word of how to log go in, answers come out through a pipe; the store is never touched from here.
+Questions (estimate, refine, replan) and word of how to log go in, and answers come out, through a pipe; the store is
+never touched from here.
 """
 
 from __future__ import annotations

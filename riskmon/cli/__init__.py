@@ -2,8 +2,9 @@
 
 `compare` answers a question, and has two codes more: 3 hold, 4 undecided.
 
-`entry` lists the commands; they stand in files by what they work on: `production`, `prompts`, `checks`, `calibrate`,
-`bench`, `demo`. Everything heavy is imported by the command that needs it, so that `riskmon --help` answers at once.
+`entry` lists the commands; they stand in files by what they work on: `production`, `prompts`, `checks`, `upkeep`,
+`calibrate`, `bench`, `demo`. Everything heavy is imported by the command that needs it, so that `riskmon --help`
+answers at once.
 """
 
 from riskmon.cli.entry import app, main

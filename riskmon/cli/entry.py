@@ -14,6 +14,7 @@ from riskmon.cli.demo import demo
 from riskmon.cli.interruption import INTERRUPTED, Interrupted, watch_interrupt
 from riskmon.cli.production import forecast, report, run
 from riskmon.cli.prompts import compare, estimate, sensitivity
+from riskmon.cli.upkeep import backup
 from riskmon.errors import RiskmonError, UserError
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def root(
     """Forecast how many harmful outputs a deployed language model will produce tomorrow."""
 
 
-for command in (run, estimate, forecast, sensitivity, report, doctor, compare, check_config, demo):
+for command in (run, estimate, forecast, sensitivity, report, doctor, compare, check_config, backup, demo):
     app.command()(command)
 app.add_typer(calibrate)
 app.add_typer(bench)

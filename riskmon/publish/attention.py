@@ -55,7 +55,7 @@ def runs_missed(schedule: str, last: datetime, now: datetime) -> bool:
 
 def _unread_settings(facts: Facts) -> Iterator[str]:
     if facts.state.refused:
-        yield "The configuration file was refused at the last reload, so the settings from before hold; the log says why."
+        yield "The configuration file was refused at the last reload, and the settings from before hold: see the log."
     if facts.state.pending:
         yield f"The configuration file has changes that need a restart: {', '.join(facts.state.pending)}."
 

@@ -41,6 +41,9 @@ class ConfigState:
     pending: tuple[str, ...] = ()
 
 
+_UNKNOWN = ConfigState()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Facts of the running process and its configuration.
@@ -64,7 +67,7 @@ class Facts:
     jobs: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
-    state: ConfigState = ConfigState()
+    state: ConfigState = _UNKNOWN
 
     @classmethod
     def from_config(
@@ -74,7 +77,7 @@ class Facts:
         version: str,
         reject_reasons: Sequence[str] = (),
         jobs: Sequence[str] = (),
-        state: ConfigState = ConfigState(),  # noqa: B008 - frozen
+        state: ConfigState = _UNKNOWN,
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target

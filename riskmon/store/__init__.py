@@ -3,10 +3,12 @@
 `open_store` brings a SQLite file or a PostgreSQL database to the current schema and hands out a `Store`, whose
 methods each run one short transaction and speak only in the nouns of `riskmon.records`; what a report or a back-test
 looks back on is under `Store.history`. Below it, one module per concern holds plain functions that take a connection:
-intake, pending, results, hits, plans, judged, cycles, weighted, coverage, forecasts, backtests, purge.
+intake, pending, results, hits, plans, judged, cycles, weighted, coverage, forecasts, backtests, purge. `back_up` copies
+the whole of it.
 """
 
+from riskmon.store.backup import back_up
 from riskmon.store.facade import Store
 from riskmon.store.opening import open_store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "back_up", "open_store"]

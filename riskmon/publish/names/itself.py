@@ -28,8 +28,8 @@ CONFIG_RELOAD_SUCCESSFUL = Metric(
     "riskmon_config_last_reload_successful",
     "gauge",
     "bool",
-    "1 when the configuration file was taken over the last time it was read, 0 when it was refused and the settings from "
-    "before hold.",
+    "1 when the configuration file was taken over the last time it was read, 0 when it was refused and the settings "
+    "from before hold.",
 )
 CONFIG_RELOAD_TIMESTAMP = Metric(
     "riskmon_config_last_reload_success_timestamp_seconds",
