@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -31,7 +30,7 @@ from riskmon.publish import api, page
 from riskmon.publish.access import KNOWN, Access, read_credentials
 from riskmon.publish.facts import Facts
 from riskmon.publish.latest import LatestSnapshot
-from riskmon.publish.metrics import build_registry
+from riskmon.publish.metrics import Exposition
 from riskmon.publish.problem import problem
 from riskmon.publish.report_files import ReportFolder, media_type
 from riskmon.records import Snapshot
@@ -51,6 +50,8 @@ _REPORT_POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; {_CLOSED}; sandbox"
 )
 _CHUNK_BYTES = 65536
+# An exposition of 650 kB takes 5 ms; at the library's 9 it is a sixth smaller and takes four times as long.
+_GZIP_LEVEL = 4
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def build_app(
 
 def _middleware(config: PublishConfig) -> list[Middleware]:
     """From the outside in."""
-    layers = [Middleware(_SecurityHeaders), Middleware(_Faults), Middleware(GZipMiddleware)]
+    layers = [Middleware(_SecurityHeaders), Middleware(_Faults), Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)]
     credentials = read_credentials(config.auth)
     if credentials is not None:
         layers.append(Middleware(Access, credentials, metrics=config.auth.metrics))
@@ -119,14 +120,11 @@ def _landing(source: api.Source, reports: ReportFolder | None) -> Callable[[Requ
 
 
 def _metrics(source: api.Source) -> Callable[[Request], Response]:
-    registry = build_registry(source.latest, source.facts)
+    exposition = Exposition(source.latest, source.facts)
 
     def metrics(request: Request) -> Response:
-        try:
-            encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        except TypeError:  # raised over an Accept header whose version is no number
-            encode, content_type = choose_encoder("")
-        return Response(encode(registry), headers={"Content-Type": content_type, "Vary": "Accept"})
+        body, content_type = exposition.encode(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     return metrics
 

@@ -8,6 +8,7 @@ starts at 0, so that its first increase is seen by `rate()`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -18,8 +19,8 @@ from riskmon.publish.facts import Facts
 from riskmon.publish.metrics.backtest import backtests, observed
 from riskmon.publish.metrics.estimate import cycles, work
 from riskmon.publish.metrics.family import Family, family, timestamp
-from riskmon.publish.metrics.forecast import changes, forecasts
-from riskmon.publish.metrics.sensitivity import sensitivity
+from riskmon.publish.metrics.forecast import changes, forecasts, stratum_forecasts
+from riskmon.publish.metrics.sensitivity import sensitivity, stratum_sensitivity
 from riskmon.publish.metrics.traffic import traffic
 from riskmon.records import Snapshot
 
@@ -51,13 +52,21 @@ class SnapshotCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """The families of one scrape; those without a sample are left out."""
-        snapshot = self._latest()
-        for each in _families(snapshot, self._facts()):
+        snapshot, facts = self._latest(), self._facts()
+        strata = () if snapshot is None else by_stratum(snapshot, facts)
+        for each in itertools.chain(strata, everything_else(snapshot, facts)):
             if each.samples:
                 yield each
 
 
-def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
+def by_stratum(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """The families that have a series for every stratum."""
+    yield from stratum_forecasts(snapshot, facts)
+    yield from stratum_sensitivity(snapshot, facts)
+
+
+def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
+    """All other families; some may have no sample."""
     yield family(names.STORE_UP, [((), float(snapshot is not None))])
     yield from _static(facts)
     if snapshot is None:
@@ -65,7 +74,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     yield from forecasts(snapshot, facts)
     yield from changes(snapshot, facts)
     yield from cycles(snapshot, facts)
-    yield from sensitivity(snapshot, facts)
+    yield sensitivity(snapshot)
     yield from backtests(snapshot, facts)
     yield from work(snapshot, facts)
     yield from traffic(snapshot, facts)
