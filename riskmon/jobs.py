@@ -201,5 +201,7 @@ def purge(store: Store, config: Config, now: datetime) -> int:
     retention, counts = config.store.retention, config.store.count_retention
     forgotten = store.purge(now - retention, now - max(retention, counts))
     if forgotten:
-        log.info("purged %d prompts older than %s", forgotten, config.store.retention)
+        log.info(
+            "purged %d prompts older than %s", forgotten, config.store.retention, extra={"prompts": forgotten}
+        )
     return forgotten

@@ -110,14 +110,14 @@ class Scheduler:
         except UserError as exc:
             self._on_fault(exc)
         except RiskmonError as exc:
-            log.error("%s failed: %s", name, exc)
+            log.error("%s failed: %s", name, exc, extra={"job": name})
             self._on_failure(name)
         except Exception as exc:  # noqa: BLE001 - a job's fault must not end the daemon: log, count, go on
-            log.error("%s failed: %s", name, logs.describe(exc))
+            log.error("%s failed: %s", name, logs.describe(exc), extra={"job": name})
             self._on_failure(name)
 
     def _skipped(self, event: JobEvent) -> None:
-        log.warning("%s skipped: its last run still works", event.job_id)
+        log.warning("%s skipped: its last run still works", event.job_id, extra={"job": event.job_id})
         self._on_failure(event.job_id)
 
 

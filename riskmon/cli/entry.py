@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from riskmon.cli.production import forecast, report, run
 from riskmon.cli.prompts import compare, estimate, sensitivity
 from riskmon.cli.upkeep import backup
 from riskmon.errors import RiskmonError, UserError
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="riskmon",
@@ -50,6 +53,16 @@ app.add_typer(calibrate)
 app.add_typer(bench)
 
 
+def _say(exc: RiskmonError) -> None:
+    """One sentence; where the logs are JSON, a line of them, since a collector reads to the end."""
+    from riskmon import logs
+
+    if logs.as_json():
+        log.critical("%s", exc)
+    else:
+        typer.echo(f"riskmon: {exc}", err=True)
+
+
 def main() -> None:
     """Entry point: runs a command and turns errors into exit codes and one sentence."""
     watch_interrupt()
@@ -59,5 +72,5 @@ def main() -> None:
         typer.echo("riskmon: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except RiskmonError as exc:
-        typer.echo(f"riskmon: {exc}", err=True)
+        _say(exc)
         sys.exit(2 if isinstance(exc, UserError) else 1)

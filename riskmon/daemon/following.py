@@ -97,7 +97,7 @@ class Following:
                 self._report_outage(exc, pause)
                 self._ending.wait(pause)
             except Exception as exc:  # noqa: BLE001 - a fault of ours must not end the counting: log, count, go on
-                log.error("the intake failed: %s", logs.describe(exc))
+                log.error("the intake failed: %s", logs.describe(exc), extra={"job": "intake"})
                 self._count_failure("intake")
                 self._ending.wait(_RETRY_S[-1])
         source.close()
@@ -110,7 +110,9 @@ class Following:
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
-        log.warning("%s; trying again in %.0f s", exc, pause)
+        log.warning(
+            "%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause}
+        )
         if isinstance(exc, TrafficUnavailable):
             with suppress(StoreUnavailable):  # the next failure will be the store's own, and is reported then
                 self._store.write_traffic_status(

@@ -154,14 +154,22 @@ class Timetable:
             info = self._worker.start(self._ending.begun)
         except WorkerLost as exc:
             if not self._ending.begun():
-                log.error("the model did not load: %s; trying again in %s", exc, _RELOAD_AFTER)
+                log.error(
+                    "the model did not load: %s; trying again in %s",
+                    *(exc, _RELOAD_AFTER),
+                    extra={"job": "load", "retry_seconds": _RELOAD_AFTER.total_seconds()},
+                )
                 self._count_failure("load")
                 self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
             return
         self._model_loaded.set()
-        log.info("model loaded on %s", info.device)
+        log.info("model loaded on %s", info.device, extra={"device": info.device})
         for name, difference in info.contrasts.items():
-            log.info("expert %r differs from the target by %.3g nats per next token", name, difference)
+            log.info(
+                "expert %r differs from the target by %.3g nats per next token",
+                *(name, difference),
+                extra={"expert": name, "nats": difference},
+            )
 
     def _estimate(self) -> None:
         if not self._model_loaded.is_set():
@@ -198,7 +206,7 @@ class Timetable:
         except UserError as exc:
             # A paraphrasing model that is away must not end what does without it. A deployed model that no longer
             # loads ends the daemon at the next cycle.
-            log.error("sensitivity failed: %s", exc)
+            log.error("sensitivity failed: %s", exc, extra={"job": "sensitivity"})
             self._count_failure("sensitivity")
 
     def _catch_up_sensitivity(self) -> None:
@@ -209,7 +217,7 @@ class Timetable:
             return
         last = self._store.last_sensitivity()
         if last is not None and overdue(schedule, last.finished_at, self._clock()):
-            log.info("a sensitivity run is overdue and starts now")
+            log.info("a sensitivity run is overdue and starts now", extra={"job": "sensitivity"})
             self._scheduler.hasten("sensitivity")
 
     def _forecast(self) -> None:
@@ -237,5 +245,5 @@ class Timetable:
             and self._store.pending_prompts(now - self._config.forecast.lookback, 1)
         ):
             self._last_attempt = time.monotonic()
-            log.info("an estimate cycle is overdue and starts now")
+            log.info("an estimate cycle is overdue and starts now", extra={"job": "estimate"})
             self._scheduler.hasten("estimate")

@@ -136,10 +136,14 @@ class Reporter:
         rendered = render(report, self._config, self._config.report.formats)
         outcome = deliver(rendered, self._config.report, self._folder, now, self._stop)
         for channel, fault in outcome.failed.items():
-            log.error("%s", fault)
+            log.error("%s", fault, extra={"job": "report", "channel": channel})
             self._count_failure(channel)
         if outcome.done:
-            log.info("report %s written, %s: %s", rendered.name, report.cause.value, ", ".join(outcome.done))
+            log.info(
+                "report %s written, %s: %s",
+                *(rendered.name, report.cause.value, ", ".join(outcome.done)),
+                extra={"job": "report", "cause": report.cause.value, "channels": list(outcome.done)},
+            )
             # A scheduled report before the first cycle of a new target leaves the release to be reported on.
             before = "" if self._last is None else self._last.fingerprint
             self._note(LastReport(now, self._versions.fingerprint if released else before))
