@@ -4,8 +4,8 @@ Prompts and completions are never logged. Records are named by id and shown by m
 own: libraries, whose fine print may hold what they work on, stay at `info`.
 
 A message is a sentence for people. What a collector would search or add up goes along as `extra`, and is a key of its
-own in JSON: `job`, `harm`, `prompt_id`, `reason`; counts by the noun (`prompts`, `failed`, `left_out`); times with their
-unit (`device_seconds`, `retry_seconds`). docs/operations.md lists them.
+own in JSON: `job`, `harm`, `prompt_id`, `reason`; counts by the noun (`prompts`, `failed`, `left_out`); times with
+their unit (`device_seconds`, `retry_seconds`). docs/operations.md lists them.
 """
 
 from __future__ import annotations

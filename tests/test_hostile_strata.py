@@ -25,7 +25,16 @@ CAP = 40
 # What breaks line formats, quoting, encodings, JSON, HTML and shells.
 SNIPPETS = (
     *('"', "\\", "\n", "\r", "\r\n", "\t", "\0", "\x1b[31m", "\x85", "\u2028", "\u2029", "\u202e", "\ufeff"),
-    *('"} 1\nriskmon_store_up 0\n#', "# EOF\n", "# HELP x y\n", "{{ . }}", "$(id)", "<script>", "'; --", "%00"),
+    *(
+        '"} 1\nriskmon_store_up 0\n#',
+        "# EOF\n",
+        "# HELP x y\n",
+        "{{ . }}",
+        "$(id)",
+        "<script>",
+        "'; --",
+        "%00",
+    ),
     *("模型", "🙂", "e\u0301", "\u00e9", "ﬁ", "\U0010ffff", " "),
     *("x" * 5_000, "语" * 3_000, "other", "unknown", "NaN", "+Inf", "null", "0"),
 )
@@ -39,7 +48,9 @@ def hostile(rng: random.Random) -> object:
         return rng.choice([None, True, 12.5, 10**300, [1], {"a": "b"}, "", -0.0])
     if rng.random() < 0.02:
         return rng.choice(LONE_SURROGATES) + str(rng.random())
-    return "".join(rng.choice(SNIPPETS) for _ in range(rng.randint(1, 4))) + rng.choice(["", str(rng.random())])
+    return "".join(rng.choice(SNIPPETS) for _ in range(rng.randint(1, 4))) + rng.choice(
+        ["", str(rng.random())]
+    )
 
 
 def encodes(line):

@@ -110,9 +110,7 @@ class Following:
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
-        log.warning(
-            "%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause}
-        )
+        log.warning("%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause})
         if isinstance(exc, TrafficUnavailable):
             with suppress(StoreUnavailable):  # the next failure will be the store's own, and is reported then
                 self._store.write_traffic_status(

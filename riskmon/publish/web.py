@@ -98,7 +98,11 @@ def build_app(
 
 def _middleware(config: PublishConfig) -> list[Middleware]:
     """From the outside in."""
-    layers = [Middleware(_SecurityHeaders), Middleware(_Faults), Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)]
+    layers = [
+        Middleware(_SecurityHeaders),
+        Middleware(_Faults),
+        Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL),
+    ]
     credentials = read_credentials(config.auth)
     if credentials is not None:
         layers.append(Middleware(Access, credentials, metrics=config.auth.metrics))

@@ -82,7 +82,11 @@ def _finish(copy: sqlite3.Connection, part: Path) -> Backup:
     if found != "ok":
         raise StoreUnavailable(f"the copy is damaged, and so may be the database: {found.splitlines()[0]}")
     tables = {name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    row = copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() if VERSION_TABLE in tables else None
+    row = (
+        copy.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+        if VERSION_TABLE in tables
+        else None
+    )
     with part.open("rb") as file:
         os.fsync(file.fileno())
     return Backup(part.stat().st_size, None if row is None else str(row[0]))

@@ -107,7 +107,7 @@ def nearest(connection: Connection, moment: datetime, within: timedelta) -> list
 
 
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]:
-    # Columns in the order of the values, since a snapshot reads hundreds of rows: by name it takes more than twice as long.
+    # Columns in the order of the values: a snapshot reads hundreds of rows, and by name that takes twice as long.
     query = (
         select(
             strata_table.c.key,

@@ -92,7 +92,9 @@ def main() -> None:
     turns = itertools.cycle((snapshot, again))
     plain = bare(snapshot, facts)
     samples = sum(len(family.samples) for family in plain.collect())
-    print(f"{chosen.strata} strata x {chosen.harms} harms, {samples} samples; snapshot read in {read_ms:.1f} ms\n")
+    print(
+        f"{chosen.strata} strata x {chosen.harms} harms, {samples} samples; snapshot read in {read_ms:.1f} ms\n"
+    )
     print("| format | new forecast ms | seen before ms | bare registry ms | ratio new | ratio seen |")
     print("|---|---|---|---|---|---|")
     for name, accept in FORMATS.items():

@@ -21,9 +21,7 @@ def config(world, tmp_path):
         for i in range(40)
     ]
     (tmp_path / "traffic.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return write_config(
-        tmp_path, world.target, traffic={"jsonl": "traffic.jsonl", "sample_per_window": 3}
-    )
+    return write_config(tmp_path, world.target, traffic={"jsonl": "traffic.jsonl", "sample_per_window": 3})
 
 
 def forecast_of(file, config, now):

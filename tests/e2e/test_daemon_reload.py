@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -87,7 +88,9 @@ def test_a_reload_changes_budget_schedule_and_log_and_names_what_it_cannot(confi
         assert daemon.metric(LOADED_AT) == pytest.approx(time.time(), abs=90)
         started = daemon.metric(LOADED_AT)
 
-        edit(config, harms=harm(budget_daily=7), forecast={"schedule": "* * * * *"}, logging={"level": "debug"})
+        edit(
+            config, harms=harm(budget_daily=7), forecast={"schedule": "* * * * *"}, logging={"level": "debug"}
+        )
         told = hang_up(daemon)
         assert told["changed"] == ["harms[bad].budget_daily", "forecast.schedule", "logging.level"]
         assert daemon.metric(BUDGET) == 7
@@ -148,7 +151,7 @@ def test_a_hangup_during_the_start_does_not_end_it(config):
 
 
 def ignores(pid, number):
-    (mask,) = re.findall(r"SigIgn:\s+(\w+)", open(f"/proc/{pid}/status").read())
+    (mask,) = re.findall(r"SigIgn:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 

@@ -67,7 +67,9 @@ def test_so_does_a_new_sensitivity_run_and_a_changed_configuration(watched):
     assert watched.value(series) == 0.5
     watched.facts = dataclasses.replace(FACTS, harms=(HarmFacts("insult", "toxicity", 3.0),))
     assert watched.value('riskmon_risk_budget_daily_harmful_outputs{harm="insult"}') == 3
-    assert not [line for line in watched.lines() if line.startswith("riskmon_forecast") and 'harm="misuse"' in line]
+    assert not [
+        line for line in watched.lines() if line.startswith("riskmon_forecast") and 'harm="misuse"' in line
+    ]
 
 
 def test_what_is_not_by_stratum_is_new_at_every_scrape(watched):

@@ -151,6 +151,12 @@ def test_health_freshness_work_and_traffic():
     }
 
 
+def test_a_refused_configuration_shows_beside_the_time_of_the_last_good_one():
+    refused = expose(None, replace(FACTS, state=replace(FACTS.state, refused=True)))
+    assert refused["riskmon_config_last_reload_successful"] == {(): 0}
+    assert refused["riskmon_config_last_reload_success_timestamp_seconds"] == {(): 1_772_805_021}
+
+
 def test_sensitivity_by_stratum_and_what_is_unknown_has_no_series():
     shown = expose(FULL)
     agents, chat, insult = (

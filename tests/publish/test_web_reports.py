@@ -32,7 +32,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def server(folder) -> Iterator[Server]:
-    app = build_app(lambda: FULL, lambda: FACTS, lambda: {"intake": True}, list, PublishConfig(reports=folder))
+    app = build_app(
+        lambda: FULL, lambda: FACTS, lambda: {"intake": True}, list, PublishConfig(reports=folder)
+    )
     with Server(app, "127.0.0.1:0") as running:
         yield running
 

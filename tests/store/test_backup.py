@@ -102,7 +102,7 @@ def test_what_cannot_be_copied_is_said_and_leaves_no_file(url, tmp_path):
     with pytest.raises(ConfigError, match="not a database URL"):
         back_up("nonsense", tmp_path / "copy.db")
     (tmp_path / "notes.txt").write_text("not a database, " * 100)
-    with pytest.raises(StoreUnavailable, match="backup of .* failed: file is not a database"):
+    with pytest.raises(StoreUnavailable, match=r"backup of .* failed: file is not a database"):
         back_up(f"sqlite:///{tmp_path}/notes.txt", tmp_path / "copy.db")
     assert not list(tmp_path.glob("copy.db*"))
 
@@ -116,7 +116,7 @@ def test_a_damaged_database_is_not_taken_for_a_backup(url, tmp_path):
     with file.open("r+b") as raw:
         raw.seek(size // 2 // 4096 * 4096)
         raw.write(b"\xff" * 4096)
-    with pytest.raises(StoreUnavailable, match="is damaged|is malformed"):
+    with pytest.raises(StoreUnavailable, match=r"is damaged|is malformed"):
         back_up(url, tmp_path / "copy.db")
     assert not list(tmp_path.glob("copy.db*"))
 
