@@ -49,8 +49,8 @@ _BOUNDS: dict[type, str] = {
 _INTRODUCTION = """\
 # Configuration
 
-One YAML file, read at start and [again on SIGHUP](#reloading). [deploy/riskmon.yaml](../deploy/riskmon.yaml) holds every
-key with its default.
+One YAML file, read at start and [again on SIGHUP](#reloading). [deploy/riskmon.yaml](../deploy/riskmon.yaml) holds
+every key with its default.
 `riskmon check-config FILE` checks a file without loading a model or reaching a broker.
 
 - **Unknown keys are refused**, with the nearest known key. A wrong value is refused with what is allowed. Both exit

@@ -1,8 +1,8 @@
 """What publish knows without asking the store: the configured harms, labels and schedules, and what is running.
 
 Facts hold until the configuration is reloaded. A `Snapshot` may still carry forecasts made under an earlier
-configuration (a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never mixes
-label sets. `Facts.current_sensitivity` does the same for what was found of rewordings.
+configuration (a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never
+mixes label sets. `Facts.current_sensitivity` does the same for what was found of rewordings.
 """
 
 from __future__ import annotations
