@@ -28,7 +28,7 @@ def pipeline(docs: Docs) -> builders.Dashboard:
             Row("Is it up?", _up(docs)),
             Row("Does traffic arrive, and can it be read?", _intake(docs)),
             Row("Do the jobs run?", _jobs(docs)),
-            Row("Is the process well?", _process()),
+            Row("Is the process well?", _process(docs)),
         ),
         docs,
     )
@@ -171,7 +171,7 @@ def _jobs(docs: Docs) -> list[AnyPanel]:
     ]
 
 
-def _process() -> list[AnyPanel]:
+def _process(docs: Docs) -> list[AnyPanel]:
     """The daemon's main process; the device worker is a process of its own and has no such metrics."""
     return [
         graph(
@@ -205,5 +205,23 @@ def _process() -> list[AnyPanel]:
             query(series(queries.SCRAPE_DURATION), "scrape"),
         )
         .min(0)
+        .span(6),
+        tile(
+            "Was the configuration taken over?",
+            "1 when the configuration file was taken over the last time it was read, 0 when it was refused.",
+            "bool_yes_no",
+            present(series(names.CONFIG_RELOAD_SUCCESSFUL), "configuration"),
+        )
+        .thresholds(_UP)
+        .links([docs.runbook("RiskmonConfigReloadFailed")])
+        .span(6),
+        tile(
+            "Since when does it hold?",
+            "Time since the configuration file was last taken over, at start or by a reload.",
+            "s",
+            present(age(names.CONFIG_RELOAD_TIMESTAMP), "age"),
+        )
+        .decimals(0)
+        .thresholds(limits((None, BLUE)))
         .span(6),
     ]

@@ -54,7 +54,7 @@ def estimate_cycle(
     waiting = store.pending_prompts(started_at - config.forecast.lookback, _CYCLE_PROMPTS)
     if not waiting:
         return None
-    log.info("estimate cycle: %d prompts waiting", len(waiting))
+    log.info("estimate cycle: %d prompts waiting", len(waiting), extra={"waiting": len(waiting)})
     device = _Device(worker, time.monotonic() + config.estimate.deadline.total_seconds(), give_up)
     cycle = store.begin_cycle(started_at)
     results: list[PromptResult] = []
@@ -70,7 +70,7 @@ def estimate_cycle(
         _refine(store, device, config, cycle, waiting, results, clock, stop)
     except WorkerLost as exc:
         device.broken_off = True
-        log.error("estimate cycle broken off: %s", exc)
+        log.error("estimate cycle broken off: %s", exc, extra={"job": "estimate"})
     store.trim_hits(config.estimate.hits_kept)
     summary = summarize_cycle(
         results,
@@ -87,6 +87,15 @@ def estimate_cycle(
         sum(summary.failures.values()),
         summary.left_out,
         summary.device_seconds,
+        extra={
+            "prompts": summary.prompts,
+            "failed": sum(summary.failures.values()),
+            "failures": summary.failures,
+            "left_out": summary.left_out,
+            "tokens": summary.tokens,
+            "device_seconds": summary.device_seconds,
+            "complete": summary.complete,
+        },
     )
     return summary
 
@@ -108,7 +117,11 @@ class _Device:
             self._losses += 1
             if self.hopeless() or self._losses >= _WORKER_LOSSES:
                 raise
-            log.error("prompt %r left out: %s", prompt.id, exc)
+            log.error(
+                "prompt %r left out: %s",
+                *(prompt.id, exc),
+                extra={"prompt_id": prompt.id, "reason": WorkerLost.reason},
+            )
             return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
 
     def hopeless(self) -> bool:
@@ -128,7 +141,7 @@ def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) 
         log.error("no plan could be chosen from %d hits, so the first plan is used: %s", len(hits), exc)
         return
     store.write_plans(plans)
-    log.info("plan of the cycle: %s", plans[0].reason)
+    log.info("plan of the cycle: %s", plans[0].reason, extra={"hits": len(hits)})
 
 
 def _refine(
@@ -157,7 +170,11 @@ def _refine(
         store.refine_result(cycle, refined, clock())
         spent += refined.estimates[0].device_seconds - results[place].estimates[0].device_seconds
         results[place] = dataclasses.replace(refined, hits=())
-    log.info("estimate cycle: %d of %d prompts got further draws", len(chosen), len(results))
+    log.info(
+        "estimate cycle: %d of %d prompts got further draws",
+        *(len(chosen), len(results)),
+        extra={"refined": len(chosen), "prompts": len(results)},
+    )
 
 
 def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 from riskmon.config import Config, TrafficConfig
 from riskmon.forecast import back_test as score_forecasts
 from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
-from riskmon.records import Backtest, Forecast, Hit, JudgeError
+from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
 from riskmon.records.change import Change, VersionChange
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
@@ -79,6 +79,17 @@ def forecast(store: Store, config: Config, command: str, now: datetime) -> list[
     made = preview_forecast(store, config, command, now)
     if made:
         store.write_forecasts(made, change(store, config, made), version_change(store, config, made))
+    for total in (one for one in made if one.stratum is None and one.horizon is Horizon.DAY):
+        log.debug(
+            "forecast of %s: %.4g harmful outputs in 24 hours, 90%% interval %.4g to %.4g",
+            *(total.harm, total.expected, total.lower, total.upper),
+            extra={
+                "harm": total.harm,
+                "expected": total.expected,
+                "lower": total.lower,
+                "upper": total.upper,
+            },
+        )
     return made
 
 
@@ -190,5 +201,7 @@ def purge(store: Store, config: Config, now: datetime) -> int:
     retention, counts = config.store.retention, config.store.count_retention
     forgotten = store.purge(now - retention, now - max(retention, counts))
     if forgotten:
-        log.info("purged %d prompts older than %s", forgotten, config.store.retention)
+        log.info(
+            "purged %d prompts older than %s", forgotten, config.store.retention, extra={"prompts": forgotten}
+        )
     return forgotten

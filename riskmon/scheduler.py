@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -73,9 +75,15 @@ class Scheduler:
         """Keep a job ready that runs only when it is hastened."""
         self._add(name, lane, job, trigger=IntervalTrigger(days=36_500))
 
+    def remove(self, name: str) -> None:
+        """Run a job no more; a run under way is finished."""
+        with suppress(JobLookupError):
+            self._clock.remove_job(name)
+
     def hasten(self, name: str) -> None:
-        """Bring a job's next run forward to now; its schedule stays."""
-        self._clock.modify_job(name, next_run_time=datetime.now(UTC))
+        """Bring a job's next run forward to now; its schedule stays. Nothing for a job that was removed."""
+        with suppress(JobLookupError):
+            self._clock.modify_job(name, next_run_time=datetime.now(UTC))
 
     def start(self) -> None:
         """Begin to tick."""
@@ -102,14 +110,14 @@ class Scheduler:
         except UserError as exc:
             self._on_fault(exc)
         except RiskmonError as exc:
-            log.error("%s failed: %s", name, exc)
+            log.error("%s failed: %s", name, exc, extra={"job": name})
             self._on_failure(name)
         except Exception as exc:  # noqa: BLE001 - a job's fault must not end the daemon: log, count, go on
-            log.error("%s failed: %s", name, logs.describe(exc))
+            log.error("%s failed: %s", name, logs.describe(exc), extra={"job": name})
             self._on_failure(name)
 
     def _skipped(self, event: JobEvent) -> None:
-        log.warning("%s skipped: its last run still works", event.job_id)
+        log.warning("%s skipped: its last run still works", event.job_id, extra={"job": event.job_id})
         self._on_failure(event.job_id)
 
 

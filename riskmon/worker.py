@@ -2,7 +2,8 @@
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Questions (estimate, refine, replan) go in and answers come out through a pipe; the store is never touched from here.
+Questions (estimate, refine, replan) and word of how to log go in, and answers come out, through a pipe; the store is
+never touched from here.
 """
 
 from __future__ import annotations
@@ -67,9 +68,14 @@ class DeviceWorker:
     def __init__(self, config: Config, on_loss: Callable[[Loss], None] = lambda _: None) -> None:
         self._config = config
         self._on_loss = on_loss
+        self._told = config.logging
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._plan_basis: tuple[tuple[Hit, ...], datetime] | None = None
+
+    def configure(self, config: Config) -> None:
+        """Take over settings that were reloaded: how to log, from the next question on; the model's own stay."""
+        self._config = config
 
     def start(self, stop: Callable[[], bool]) -> WorkerInfo:
         """Spawn the process and wait until the model is loaded.
@@ -83,12 +89,12 @@ class DeviceWorker:
         """
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(theirs, self._config), name="riskmon-device", daemon=True
-        )
+        config = self._config
+        process = context.Process(target=_serve, args=(theirs, config), name="riskmon-device", daemon=True)
         process.start()
         theirs.close()
         self._process, self._pipe = process, ours
+        self._told = config.logging
         answer = self._receive(deadline=None, stop=stop)
         if isinstance(answer, WorkerInfo):
             return answer
@@ -151,7 +157,11 @@ class DeviceWorker:
 
     def _put(self, question: tuple[object, ...], deadline: float, stop: Callable[[], bool]) -> object:
         assert self._pipe is not None
+        logging_now = self._config.logging
         try:
+            if logging_now != self._told:
+                self._pipe.send(("log", logging_now))
+                self._told = logging_now
             self._pipe.send(question)
         except OSError as exc:
             raise self._lost(Loss.DIED, "the device worker died") from exc
@@ -203,8 +213,9 @@ class DeviceWorker:
 
 def _serve(pipe: Connection, config: Config) -> None:
     """Body of the worker process."""
-    # Ctrl-C reaches the whole process group; the daemon decides when the worker ends.
+    # Ctrl-C and a closed terminal reach the whole process group; the daemon decides when the worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(config.logging)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
@@ -225,6 +236,9 @@ def _serve(pipe: Connection, config: Config) -> None:
             question = pipe.recv()
         except EOFError:
             return
+        if question[0] == "log":
+            logs.configure(question[1])
+            continue
         try:
             pipe.send(_answer(session, *question))
         except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker

@@ -1,5 +1,6 @@
 """The device worker as a real process: it estimates, refuses, dies, overruns and follows its parent."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -53,6 +54,24 @@ def test_it_gives_what_the_session_gives(worker, config):
     # Another process may add up floats in another order.
     assert [e.p for e in there] == pytest.approx([e.p for e in here], rel=1e-4)
     assert [e.hits for e in there] == [e.hits for e in here]
+
+
+def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, capfd):
+    """One process throughout; what it warns of is written, then not, then written again."""
+    worker.start(never)
+    process = worker._process
+
+    def warnings(level):
+        logging_of = config.logging.model_copy(update={"level": level, "format": "json"})
+        worker.configure(config.model_copy(update={"logging": logging_of}))
+        assert worker.estimate(Prompt("long", PROMPT * 2_000), soon(), never).failure == "too_long"
+        return [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+
+    (line,) = warnings("info")
+    assert (line["prompt_id"], line["reason"], line["process"]) == ("long", "too_long", "riskmon-device")
+    assert warnings("error") == []
+    assert len(warnings("debug")) == 1
+    assert worker._process is process
 
 
 def test_a_model_that_does_not_load_is_the_users_to_fix(world, tmp_path):

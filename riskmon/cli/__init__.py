@@ -3,8 +3,8 @@
 `compare` answers a question, and has two codes more: 3 hold, 4 undecided.
 
 `entry` lists the commands; they stand in files by what they work on: `production`, `prompts`, `checks`, `keys`,
-`calibrate`, `bench`, `demo`. Everything heavy is imported by the command that needs it, so that `riskmon --help`
-answers at once.
+`upkeep`, `calibrate`, `bench`, `demo`. Everything heavy is imported by the command that needs it, so that
+`riskmon --help` answers at once.
 """
 
 from riskmon.cli.entry import app, main

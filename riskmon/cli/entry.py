@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -15,7 +16,10 @@ from riskmon.cli.interruption import INTERRUPTED, Interrupted, watch_interrupt
 from riskmon.cli.keys import rotate_key
 from riskmon.cli.production import forecast, report, run
 from riskmon.cli.prompts import compare, estimate, sensitivity
+from riskmon.cli.upkeep import backup
 from riskmon.errors import RiskmonError, UserError
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="riskmon",
@@ -54,12 +58,23 @@ for command in (
     compare,
     rules,
     check_config,
+    backup,
     rotate_key,
     demo,
 ):
     app.command()(command)
 app.add_typer(calibrate)
 app.add_typer(bench)
+
+
+def _say(exc: RiskmonError) -> None:
+    """One sentence; where the logs are JSON, a line of them, since a collector reads to the end."""
+    from riskmon import logs
+
+    if logs.as_json():
+        log.critical("%s", exc)
+    else:
+        typer.echo(f"riskmon: {exc}", err=True)
 
 
 def main() -> None:
@@ -71,5 +86,5 @@ def main() -> None:
         typer.echo("riskmon: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except RiskmonError as exc:
-        typer.echo(f"riskmon: {exc}", err=True)
+        _say(exc)
         sys.exit(2 if isinstance(exc, UserError) else 1)

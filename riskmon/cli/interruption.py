@@ -20,6 +20,14 @@ def watch_interrupt() -> None:
     signal.signal(signal.SIGINT, _interrupt)
 
 
+def ignore_hangup() -> None:
+    """From now on SIGHUP does nothing, until the daemon takes it for a reload.
+
+    A reload that a supervisor asks for while the daemon starts would else end it.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def resumable(work: Callable[[], int]) -> NoReturn:
     """Do work that goes on where it stopped when it is asked for again, and say so if it is interrupted."""
     try:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from riskmon.cli.interruption import ignore_hangup
 from riskmon.cli.settings import DEFAULT_CONFIG, ConfigOption, load_settings
 
 
@@ -21,12 +22,15 @@ def run(
     ] = False,
 ) -> None:
     """Run the daemon: sample traffic, estimate on a schedule, forecast, serve metrics."""
+    ignore_hangup()
     settings = load_settings(config)
     settings.require_traffic("run")
+    from riskmon.config_file import load_config
     from riskmon.console import print_forecast
     from riskmon.daemon import Daemon
 
-    daemon = Daemon(settings)
+    file = config.absolute()
+    daemon = Daemon(settings, lambda: load_config(file))
     if not once:
         raise typer.Exit(daemon.run())
     made, code = daemon.run_once()

@@ -79,6 +79,15 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Config:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """What must hold between sections.
+
+        Raises:
+            ValueError: it does not.
+        """
         if bool(self.harms) == (self.judge is not None):
             raise ValueError("give either harms (a list) or judge (one harm), not both and not neither")
         for what, names in (
@@ -91,7 +100,6 @@ class Config(BaseSettings):
             raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
-        return self
 
     @property
     def all_harms(self) -> tuple[HarmConfig, ...]:

@@ -1,4 +1,4 @@
-"""The reference as Markdown: a table per section, with key, allowed values, default and meaning."""
+"""The reference as Markdown: a table per section, with key, allowed values, default and meaning; then what reloads."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from riskmon.config import Config, Cron, FieldPath, Listen, Name
+from riskmon.config.reload import reloads
 from riskmon.config_reference.fields import (
     Section,
     fields_of,
@@ -48,7 +49,8 @@ _BOUNDS: dict[type, str] = {
 _INTRODUCTION = """\
 # Configuration
 
-One YAML file, read once at start. [deploy/riskmon.yaml](../deploy/riskmon.yaml) holds every key with its default.
+One YAML file, read at start and [again on SIGHUP](#reloading). [deploy/riskmon.yaml](../deploy/riskmon.yaml) holds
+every key with its default.
 `riskmon check-config FILE` checks a file without loading a model or reaching a broker.
 
 - **Unknown keys are refused**, with the nearest known key. A wrong value is refused with what is allowed. Both exit
@@ -81,6 +83,18 @@ Keys that depend on one another:
   `severity`, nor one that Prometheus sets (`job`, `instance`, `alertname`, `le`, `quantile`).
 """
 
+_RELOADING = """
+## Reloading
+
+`kill -HUP` (`systemctl reload`, where the unit says so) has the daemon read the file again. Keys of the middle column
+are taken over at once, schedules included; a job under way ends with the settings it began with. A key that needs a
+restart keeps its old value and is named in a warning. A file that is refused changes nothing, and
+`riskmon_config_last_reload_successful` is 0. Variables of the environment stay those of the start.
+
+| section | taken over | needs a restart |
+|---|---|---|
+"""
+
 
 def render_page() -> str:
     """The reference as Markdown."""
@@ -89,7 +103,22 @@ def render_page() -> str:
         intro = (section.__doc__ or "").strip()
         parts += [f"\n## {title}\n\n{intro}\n\n| key | allowed | default | meaning |\n|---|---|---|---|\n"]
         parts += [_row(name, field) for name, field in fields_of(section)]
+    parts += [_RELOADING, *(_reload_row(name, field) for name, field in Config.model_fields.items())]
     return "".join(parts)
+
+
+def _reload_row(name: str, field: FieldInfo) -> str:
+    """Which keys of a section are taken over by a reload, and which are not."""
+    path = name + ("[]" if is_list(field) else "")
+    keys = dict.fromkeys(key for section in sections_in(field.annotation) for key, _ in fields_of(section))
+    taken = [key for key in keys if reloads(f"{path}.{key}")]
+    kept = [key for key in keys if key not in taken]
+    cells = [_key_list(some, whole=not others) for some, others in ((taken, kept), (kept, taken))]
+    return f"| `{path}` | {cells[0]} | {cells[1]} |\n"
+
+
+def _key_list(keys: typing.Sequence[str], *, whole: bool) -> str:
+    return "every key" if whole and keys else ", ".join(f"`{key}`" for key in keys)
 
 
 def _sections() -> Iterator[tuple[str, Section]]:

@@ -55,6 +55,10 @@ class Following:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def configure(self, lookback: timedelta) -> None:
+        """Take over a setting that was reloaded; it holds when reading begins anew."""
+        self._lookback = lookback
+
     def start(self) -> None:
         """Begin to follow, in a thread of its own."""
         self._thread.start()
@@ -93,7 +97,7 @@ class Following:
                 self._report_outage(exc, pause)
                 self._ending.wait(pause)
             except Exception as exc:  # noqa: BLE001 - a fault of ours must not end the counting: log, count, go on
-                log.error("the intake failed: %s", logs.describe(exc))
+                log.error("the intake failed: %s", logs.describe(exc), extra={"job": "intake"})
                 self._count_failure("intake")
                 self._ending.wait(_RETRY_S[-1])
         source.close()
@@ -106,7 +110,7 @@ class Following:
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
-        log.warning("%s; trying again in %.0f s", exc, pause)
+        log.warning("%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause})
         if isinstance(exc, TrafficUnavailable):
             with suppress(StoreUnavailable):  # the next failure will be the store's own, and is reported then
                 self._store.write_traffic_status(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from riskmon import __version__
+from riskmon import __version__, logs
 from riskmon.config import Config
 from riskmon.daemon.ending import Ending, exit_code
 from riskmon.daemon.following import Following
 from riskmon.daemon.health import Health
+from riskmon.daemon.reloading import Reloading
 from riskmon.daemon.timetable import JOBS, Timetable
 from riskmon.errors import StoreUnavailable, WorkerLost
 from riskmon.publish import Facts, Server, build_app
@@ -37,22 +39,24 @@ class Daemon:
 
     Args:
         config: with a traffic section.
+        reread: reads the configuration again, when SIGHUP asks for it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reread: Callable[[], Config]) -> None:
         traffic = config.require_traffic("run")
-        self._config = config
+        self._reloading = Reloading(config, reread, utc_now)
         self._ending = ending = Ending()
         self._store: Store = open_store(config.store)
         self._worker = DeviceWorker(config, self._count_worker_loss)
         self._scheduler = Scheduler(self._count_failure, ending.begin_with)
         started_at = utc_now()
+        self._reporter = Reporter(self._store, config, self._count_failure, ending.begun, started_at)
         self._timetable = Timetable(
             config,
             self._store,
             self._worker,
             self._scheduler,
-            Reporter(self._store, config, self._count_failure, ending.begun, started_at),
+            self._reporter,
             ending,
             utc_now,
             self._count_failure,
@@ -70,10 +74,10 @@ class Daemon:
         Raises:
             UserError: a part cannot be used as configured.
         """
-        with self._ending.signals() as caught:
-            publish = self._config.publish
+        with self._ending.signals() as caught, self._reloading.signals():
+            publish = self._reloading.config.publish
             server = Server(
-                build_app(self._snapshot, self._facts(), self._health.alive, self._health.ready, publish),
+                build_app(self._snapshot, self._facts, self._health.alive, self._health.ready, publish),
                 publish.listen,
                 tls=publish.tls,
                 auth=publish.auth,
@@ -84,6 +88,9 @@ class Daemon:
                 self._scheduler.start()
                 self._following.start()
                 while not self._ending.begun():
+                    if self._reloading.terminal_closed:
+                        self._ending.begin()
+                    self._reloading.look(self._take_over)
                     time.sleep(_WATCH_S)
             finally:
                 self._drain(server)
@@ -122,16 +129,25 @@ class Daemon:
         server.stop()
         self._store.close()
 
+    def _take_over(self, config: Config) -> None:
+        """Tell every part that a reload concerns; the order is free, since a job reads its settings when it begins."""
+        logs.configure(config.logging)
+        self._worker.configure(config)
+        self._following.configure(config.forecast.lookback)
+        self._reporter.configure(config)
+        self._timetable.configure(config)
+
     def _snapshot(self) -> Snapshot:
         return self._store.snapshot(utc_now())
 
     def _facts(self) -> Facts:
         return Facts.from_config(
-            self._config,
+            self._reloading.config,
             version=__version__,
             reject_reasons=tuple(Reason),
             jobs=JOBS,
             worker_losses=tuple(Loss),
+            state=self._reloading.state,
         )
 
     def _count_failure(self, job: str) -> None:

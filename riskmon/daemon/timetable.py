@@ -20,7 +20,7 @@ from riskmon.errors import UserError, WorkerLost
 from riskmon.records import CycleSummary, Forecast
 from riskmon.reporting.deliver import CHANNELS
 from riskmon.reporting.reporter import Reporter
-from riskmon.scheduler import Scheduler, overdue
+from riskmon.scheduler import Lane, Scheduler, overdue
 from riskmon.sensitivity.job import sensitivity_job
 from riskmon.store import Store
 from riskmon.worker import DeviceWorker
@@ -74,6 +74,13 @@ class Timetable:
         self._last_attempt = float("-inf")
         self._sensitivity_caught_up = False
         self._last_back_test = float("-inf")
+        self._schedules: dict[str, str | None] = {}
+        self._scheduled_jobs: dict[str, tuple[Lane, Callable[[], None]]] = {
+            "estimate": ("device", self._estimate),
+            "forecast": ("desk", self._forecast),
+            "sensitivity": ("device", self._sensitivity),
+            "report": ("desk", self._report),
+        }
 
     @property
     def model_loaded(self) -> bool:
@@ -83,20 +90,47 @@ class Timetable:
     def fill(self) -> None:
         """Give the scheduler every job that the configuration asks for."""
         self._scheduler.once("load", "device", self._load)
-        self._scheduler.at("estimate", self._config.estimate.schedule, "device", self._estimate)
-        self._scheduler.at("forecast", self._config.forecast.schedule, "desk", self._forecast)
-        if (schedule := self._config.sensitivity.schedule) is not None:
-            self._scheduler.at("sensitivity", schedule, "device", self._sensitivity)
         self._scheduler.every(
             "purge", _PURGE_EVERY, "desk", lambda: jobs.purge(self._store, self._config, self._clock())
         )
         self._scheduler.every("catch-up", _CATCH_UP_EVERY, "desk", self._catch_up)
+        self._schedule()
+
+    def configure(self, config: Config) -> None:
+        """Take over settings that were reloaded: schedules at once, all others with the next run of a job."""
+        self._config = config
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Bring the crontabs in force; a job whose crontab stays keeps its next run."""
+        wanted = self._wanted_schedules()
+        for name in self._schedules.keys() - wanted.keys():
+            self._scheduler.remove(name)
+        for name, crontab in wanted.items():
+            if name not in self._schedules or self._schedules[name] != crontab:
+                self._place(name, crontab)
+        self._schedules = wanted
+
+    def _wanted_schedules(self) -> dict[str, str | None]:
+        """By job, its crontab; None for one that runs only when it is hastened."""
+        config = self._config
+        wanted: dict[str, str | None] = {
+            "estimate": config.estimate.schedule,
+            "forecast": config.forecast.schedule,
+        }
+        if config.sensitivity.schedule is not None:
+            wanted["sensitivity"] = config.sensitivity.schedule
         if self._reporter.wanted:
             self._reporter.start()
-            if self._config.report.schedule is None:
-                self._scheduler.waiting("report", "desk", self._report)
-            else:
-                self._scheduler.at("report", self._config.report.schedule, "desk", self._report)
+            wanted["report"] = config.report.schedule
+        return wanted
+
+    def _place(self, name: str, crontab: str | None) -> None:
+        lane, job = self._scheduled_jobs[name]
+        if crontab is None:
+            self._scheduler.waiting(name, lane, job)
+        else:
+            self._scheduler.at(name, crontab, lane, job)
 
     def once(self) -> list[Forecast]:
         """Load, estimate, forecast and back-test, one after another and without the scheduler.
@@ -120,14 +154,22 @@ class Timetable:
             info = self._worker.start(self._ending.begun)
         except WorkerLost as exc:
             if not self._ending.begun():
-                log.error("the model did not load: %s; trying again in %s", exc, _RELOAD_AFTER)
+                log.error(
+                    "the model did not load: %s; trying again in %s",
+                    *(exc, _RELOAD_AFTER),
+                    extra={"job": "load", "retry_seconds": _RELOAD_AFTER.total_seconds()},
+                )
                 self._count_failure("load")
                 self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
             return
         self._model_loaded.set()
-        log.info("model loaded on %s", info.device)
+        log.info("model loaded on %s", info.device, extra={"device": info.device})
         for name, difference in info.contrasts.items():
-            log.info("expert %r differs from the target by %.3g nats per next token", name, difference)
+            log.info(
+                "expert %r differs from the target by %.3g nats per next token",
+                *(name, difference),
+                extra={"expert": name, "nats": difference},
+            )
 
     def _estimate(self) -> None:
         if not self._model_loaded.is_set():
@@ -164,7 +206,7 @@ class Timetable:
         except UserError as exc:
             # A paraphrasing model that is away must not end what does without it. A deployed model that no longer
             # loads ends the daemon at the next cycle.
-            log.error("sensitivity failed: %s", exc)
+            log.error("sensitivity failed: %s", exc, extra={"job": "sensitivity"})
             self._count_failure("sensitivity")
 
     def _catch_up_sensitivity(self) -> None:
@@ -175,7 +217,7 @@ class Timetable:
             return
         last = self._store.last_sensitivity()
         if last is not None and overdue(schedule, last.finished_at, self._clock()):
-            log.info("a sensitivity run is overdue and starts now")
+            log.info("a sensitivity run is overdue and starts now", extra={"job": "sensitivity"})
             self._scheduler.hasten("sensitivity")
 
     def _forecast(self) -> None:
@@ -203,5 +245,5 @@ class Timetable:
             and self._store.pending_prompts(now - self._config.forecast.lookback, 1)
         ):
             self._last_attempt = time.monotonic()
-            log.info("an estimate cycle is overdue and starts now")
+            log.info("an estimate cycle is overdue and starts now", extra={"job": "estimate"})
             self._scheduler.hasten("estimate")

@@ -111,7 +111,9 @@ class Session:
             drawn = self._draw(prompt, before.mixture, samples, len(before.stages))
         except (FloatingPointError, PromptFailed) as exc:
             log.warning(
-                "prompt %r keeps its first estimate: further draws failed (%s)", prompt.id, type(exc).__name__
+                "prompt %r keeps its first estimate: further draws failed (%s)",
+                *(prompt.id, type(exc).__name__),
+                extra={"prompt_id": prompt.id},
             )
             return None
         slope = before.stages[-1].slope
@@ -256,5 +258,9 @@ class Session:
 
 
 def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:
-    log.warning("prompt left out (%s): %s", fault.reason, fault)
+    log.warning(
+        "prompt left out (%s): %s",
+        *(fault.reason, fault),
+        extra={"prompt_id": prompt.id, "reason": fault.reason},
+    )
     return PromptResult(prompt, failure=fault.reason, message=str(fault))

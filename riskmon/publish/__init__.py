@@ -5,8 +5,8 @@ serves it in a thread.
 Names of metrics are in `names/`, which dashboards and rules share.
 """
 
-from riskmon.publish.facts import Facts, HarmFacts
+from riskmon.publish.facts import ConfigState, Facts, HarmFacts
 from riskmon.publish.server import Server
 from riskmon.publish.web import build_app
 
-__all__ = ["Facts", "HarmFacts", "Server", "build_app"]
+__all__ = ["ConfigState", "Facts", "HarmFacts", "Server", "build_app"]

@@ -39,13 +39,13 @@ class Source:
 
     Attributes:
         latest: the snapshot to show; None while the store cannot be read.
-        facts: static facts of the process.
+        facts: what is configured and running, at this moment.
         alive: per loop of this process, whether it runs.
         ready: reasons why this process is not ready; empty when it is.
     """
 
     latest: Callable[[], Snapshot | None]
-    facts: Facts
+    facts: Callable[[], Facts]
     alive: Callable[[], Mapping[str, bool]]
     ready: Callable[[], Sequence[str]]
 
@@ -77,13 +77,13 @@ class Endpoint:
 def _shown(make: Callable[[Snapshot, Facts], BaseModel]) -> Callable[[Source], tuple[BaseModel, int] | None]:
     def answer(source: Source) -> tuple[BaseModel, int] | None:
         snapshot = source.latest()
-        return None if snapshot is None else (make(snapshot, source.facts), 200)
+        return None if snapshot is None else (make(snapshot, source.facts()), 200)
 
     return answer
 
 
 def _health(source: Source) -> tuple[BaseModel, int]:
-    health = api_answers.health_answer(source.latest(), source.facts, source.alive(), source.ready())
+    health = api_answers.health_answer(source.latest(), source.facts(), source.alive(), source.ready())
     return health, 200 if health.status == "ready" else 503
 
 
@@ -123,7 +123,7 @@ def routes(source: Source, scheme: str | None = None) -> list[Route]:
         source: what the answers are made from.
         scheme: HTTP authentication scheme that guards them, basic or bearer; None when nobody is asked.
     """
-    description = openapi(source.facts.version, scheme)
+    description = openapi(source.facts().version, scheme)
     return [
         *(Route(endpoint.path, _serve(endpoint, source)) for endpoint in ENDPOINTS),
         Route(OPENAPI_PATH, lambda _: JSONResponse(description)),

@@ -29,6 +29,7 @@ def concerns(
     """
     found = [f"The loop '{name}' of this process has stopped." for name, runs in alive.items() if not runs]
     found += [f"Not ready: {reason}" for reason in not_ready]
+    found += _unread_settings(facts)
     if snapshot is None:
         return ["The store cannot be read, so there is no forecast to show.", *found]
     found += _over_budget(snapshot, facts)
@@ -50,6 +51,13 @@ def runs_missed(schedule: str, last: datetime, now: datetime) -> bool:
     due = trigger.get_next_fire_time(None, last)
     second = due and trigger.get_next_fire_time(due, due)
     return second is not None and second < now
+
+
+def _unread_settings(facts: Facts) -> Iterator[str]:
+    if facts.state.refused:
+        yield "The configuration file was refused at the last reload, and the settings from before hold: see the log."
+    if facts.state.pending:
+        yield f"The configuration file has changes that need a restart: {', '.join(facts.state.pending)}."
 
 
 def _over_budget(snapshot: Snapshot, facts: Facts) -> Iterator[str]:

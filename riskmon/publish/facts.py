@@ -1,14 +1,15 @@
 """What publish knows without asking the store: the configured harms, labels and schedules, and what is running.
 
-Facts hold for the life of the process. A `Snapshot` may still carry forecasts made under an earlier configuration
-(a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never mixes label sets.
-`Facts.current_sensitivity` does the same for what was found of rewordings.
+Facts hold until the configuration is reloaded. A `Snapshot` may still carry forecasts made under an earlier
+configuration (a harm since removed, other strata); `Facts.current` keeps those apart, so that one exposition never
+mixes label sets. `Facts.current_sensitivity` does the same for what was found of rewordings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
@@ -26,8 +27,26 @@ class HarmFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigState:
+    """How the configuration file was read last.
+
+    Attributes:
+        loaded_at: when it was last taken over; None where nobody says.
+        refused: whether it was refused since, so that the settings from before hold.
+        pending: keys whose values in the file wait for a restart.
+    """
+
+    loaded_at: datetime | None = None
+    refused: bool = False
+    pending: tuple[str, ...] = ()
+
+
+_UNKNOWN = ConfigState()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Static facts of the running process.
+    """Facts of the running process and its configuration.
 
     Attributes:
         version: of riskmon. model: id of the deployed model.
@@ -36,6 +55,7 @@ class Facts:
         reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
             counters start at 0 instead of appearing with the first event.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
+        state: how the configuration file was read last.
     """
 
     version: str
@@ -48,6 +68,7 @@ class Facts:
     worker_losses: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
+    state: ConfigState = _UNKNOWN
 
     @classmethod
     def from_config(
@@ -58,6 +79,7 @@ class Facts:
         reject_reasons: Sequence[str] = (),
         jobs: Sequence[str] = (),
         worker_losses: Sequence[str] = (),
+        state: ConfigState = _UNKNOWN,
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -75,6 +97,7 @@ class Facts:
             worker_losses=tuple(worker_losses),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
+            state=state,
         )
 
     def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:

@@ -74,7 +74,7 @@ class Server:
             target=self._server.run, args=([bound],), name="riskmon-http", daemon=True
         )
         self._thread.start()
-        log.info("serving on %s", self.url)
+        log.info("serving on %s", self.url, extra={"url": self.url})
         for risk in risks(self._auth, self._tls, self._address[0]):
             log.warning("%s", risk)
 

@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -31,7 +30,7 @@ from riskmon.publish import api, page
 from riskmon.publish.access import KNOWN, Access, read_credentials
 from riskmon.publish.facts import Facts
 from riskmon.publish.latest import LatestSnapshot
-from riskmon.publish.metrics import build_registry
+from riskmon.publish.metrics import Exposition
 from riskmon.publish.problem import problem
 from riskmon.publish.report_files import ReportFolder, media_type
 from riskmon.records import Snapshot
@@ -51,13 +50,15 @@ _REPORT_POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; {_CLOSED}; sandbox"
 )
 _CHUNK_BYTES = 65536
+# An exposition of 650 kB takes 5 ms; at the library's 9 it is a sixth smaller and takes four times as long.
+_GZIP_LEVEL = 4
 
 log = logging.getLogger(__name__)
 
 
 def build_app(
     snapshot: Callable[[], Snapshot],
-    facts: Facts,
+    facts: Callable[[], Facts],
     alive: Callable[[], Mapping[str, bool]],
     ready: Callable[[], Sequence[str]],
     config: PublishConfig | None = None,
@@ -67,7 +68,7 @@ def build_app(
     Args:
         snapshot: reads the store; raises `StoreUnavailable` when it cannot. Called from worker threads, one at a
             time, at most once a second.
-        facts: static facts of the process.
+        facts: what is configured and running, asked for at each answer: a reload may change it.
         alive: per loop of this process, whether it runs.
         ready: reasons why this process is not ready; empty when it is.
         config: the section `publish`: who may read, and where reports lie. By default all may, and there are none.
@@ -97,7 +98,11 @@ def build_app(
 
 def _middleware(config: PublishConfig) -> list[Middleware]:
     """From the outside in."""
-    layers = [Middleware(_SecurityHeaders), Middleware(_Faults), Middleware(GZipMiddleware)]
+    layers = [
+        Middleware(_SecurityHeaders),
+        Middleware(_Faults),
+        Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL),
+    ]
     credentials = read_credentials(config.auth)
     if credentials is not None:
         layers.append(Middleware(Access, credentials, metrics=config.auth.metrics))
@@ -111,7 +116,7 @@ def _landing(source: api.Source, reports: ReportFolder | None) -> Callable[[Requ
     def landing(_: Request) -> Response:
         shown = source.latest()
         found = None if reports is None else reports.newest()
-        html = page.render(shown, source.facts, source.alive(), source.ready(), found)
+        html = page.render(shown, source.facts(), source.alive(), source.ready(), found)
         # A producer may send lone surrogates in a label, which UTF-8 cannot carry.
         return HTMLResponse(html.encode("utf-8", "replace"), status_code=200 if shown is not None else 503)
 
@@ -119,14 +124,11 @@ def _landing(source: api.Source, reports: ReportFolder | None) -> Callable[[Requ
 
 
 def _metrics(source: api.Source) -> Callable[[Request], Response]:
-    registry = build_registry(source.latest, source.facts)
+    exposition = Exposition(source.latest, source.facts)
 
     def metrics(request: Request) -> Response:
-        try:
-            encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        except TypeError:  # raised over an Accept header whose version is no number
-            encode, content_type = choose_encoder("")
-        return Response(encode(registry), headers={"Content-Type": content_type, "Vary": "Accept"})
+        body, content_type = exposition.encode(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     return metrics
 

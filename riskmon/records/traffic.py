@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,10 +29,16 @@ class Stratum:
     @classmethod
     def from_key(cls, key: str) -> Stratum:
         """Inverse of `key`."""
-        return cls(tuple((name, value) for name, value in json.loads(key)))
+        return _stratum_of(key)
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.labels) or "all"
+
+
+# The same few hundred keys are read from the store again and again.
+@lru_cache(maxsize=4096)
+def _stratum_of(key: str) -> Stratum:
+    return Stratum(tuple((name, value) for name, value in json.loads(key)))
 
 
 @dataclass(frozen=True, slots=True)

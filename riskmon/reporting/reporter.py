@@ -63,6 +63,7 @@ class Reporter:
         self._last = None if self._folder is None else recall(self._folder)
         self._tried_at: datetime | None = None
         self._versions: Versions | None = None
+        self._reader: threading.Thread | None = None
         self._read = threading.Event()
 
     @property
@@ -77,9 +78,15 @@ class Reporter:
         # Without a folder nothing remembers the last release, and every restart would pass for one.
         return self._config.report.on_release and self._folder is not None
 
+    def configure(self, config: Config) -> None:
+        """Take over settings that were reloaded; the folder of reports is not among them."""
+        self._config = config
+
     def start(self) -> None:
-        """Begin to read versions and fingerprints, in a thread that is not waited for at the end."""
-        threading.Thread(target=self._read_versions, name="riskmon-versions", daemon=True).start()
+        """Begin to read versions and fingerprints, once, in a thread that is not waited for at the end."""
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._read_versions, name="riskmon-versions", daemon=True)
+            self._reader.start()
 
     def due(
         self, now: datetime, cycle: CycleSummary | None, forecast_at: datetime | None
@@ -129,10 +136,14 @@ class Reporter:
         rendered = render(report, self._config, self._config.report.formats)
         outcome = deliver(rendered, self._config.report, self._folder, now, self._stop)
         for channel, fault in outcome.failed.items():
-            log.error("%s", fault)
+            log.error("%s", fault, extra={"job": "report", "channel": channel})
             self._count_failure(channel)
         if outcome.done:
-            log.info("report %s written, %s: %s", rendered.name, report.cause.value, ", ".join(outcome.done))
+            log.info(
+                "report %s written, %s: %s",
+                *(rendered.name, report.cause.value, ", ".join(outcome.done)),
+                extra={"job": "report", "cause": report.cause.value, "channels": list(outcome.done)},
+            )
             # A scheduled report before the first cycle of a new target leaves the release to be reported on.
             before = "" if self._last is None else self._last.fingerprint
             self._note(LastReport(now, self._versions.fingerprint if released else before))

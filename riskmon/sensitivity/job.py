@@ -84,7 +84,11 @@ def sensitivity_job(
     prompts = store.find_prompts(chosen)
     if not prompts:
         return None
-    log.info("sensitivity: rewording the %d prompts that contribute most", len(prompts))
+    log.info(
+        "sensitivity: rewording the %d prompts that contribute most",
+        len(prompts),
+        extra={"job": "sensitivity", "prompts": len(prompts)},
+    )
     run = _Run(worker, settings, stop, give_up)
     families = run.reworded(config, prompts)
     run.measure_all(families)
@@ -104,12 +108,17 @@ def sensitivity_job(
         complete=not run.broken_off,
     )
     store.write_sensitivity(summary)
+    examined = len(run.measured) - sum(bool(item.failure) for item in run.measured)
     log.info(
         "sensitivity: %d prompts examined, %d failed, %d left out, %.1f device seconds",
-        len(run.measured) - sum(bool(item.failure) for item in run.measured),
-        sum(summary.failures.values()),
-        summary.left_out,
-        summary.device_seconds,
+        *(examined, sum(summary.failures.values()), summary.left_out, summary.device_seconds),
+        extra={
+            "job": "sensitivity",
+            "prompts": examined,
+            "failed": sum(summary.failures.values()),
+            "left_out": summary.left_out,
+            "device_seconds": summary.device_seconds,
+        },
     )
     return summary
 
@@ -172,7 +181,7 @@ class _Run:
             hopeless = self._give_up() or time.monotonic() > self._deadline
             if hopeless or self._losses >= _WORKER_LOSSES:
                 raise
-            log.error("wording %r left out: %s", prompt.id, exc)
+            log.error("wording %r left out: %s", prompt.id, exc, extra={"prompt_id": prompt.id})
             return lost(prompt, exc)
         tokens, seconds = spent([result])
         self.tokens += tokens

@@ -211,8 +211,9 @@ def _local(config: Config, settings: LocalParaphraser) -> Iterator[Ask]:
 
 
 def settle() -> None:
-    """In a process of its own: Ctrl-C is the parent's to answer, and its end is ours."""
+    """In a process of its own: Ctrl-C and a closed terminal are the parent's to answer, and its end is ours."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
 
 

@@ -6,11 +6,13 @@ Text is sealed before it reaches the database and opened behind it: `keyring` ho
 `open_store` brings a SQLite file or a PostgreSQL database to the current schema and hands out a `Store`, whose
 methods each run one short transaction and speak only in the nouns of `riskmon.records`; what a report or a back-test
 looks back on is under `Store.history`. Below it, one module per concern holds plain functions that take a connection:
-intake, pending, results, hits, plans, judged, cycles, weighted, coverage, forecasts, backtests, purge.
+intake, pending, results, hits, plans, judged, cycles, weighted, coverage, forecasts, backtests, purge. `back_up` copies
+the whole of it.
 """
 
+from riskmon.store.backup import back_up
 from riskmon.store.facade import Store
 from riskmon.store.opening import open_store
 from riskmon.store.rotation import Rotation, rotate
 
-__all__ = ["Rotation", "Store", "open_store", "rotate"]
+__all__ = ["Rotation", "Store", "back_up", "open_store", "rotate"]

@@ -107,18 +107,24 @@ def nearest(connection: Connection, moment: datetime, within: timedelta) -> list
 
 
 def _read(connection: Connection, wanted: ColumnElement[bool]) -> list[Forecast]:
+    # Columns in the order of the values: a snapshot reads hundreds of rows, and by name that takes twice as long.
     query = (
-        select(forecasts, strata_table.c.key)
-        .join_from(forecasts, strata_table, isouter=True)
+        select(
+            strata_table.c.key,
+            forecasts.c.horizon,
+            forecasts.c.variance,
+            *(forecasts.c[name] for name in _VALUES),
+        )
+        .select_from(forecasts.outerjoin(strata_table))
         .where(wanted)
         .order_by(forecasts.c.made_at, forecasts.c.id)
     )
     return [
         Forecast(
-            stratum=None if row.key is None else Stratum.from_key(row.key),
-            horizon=Horizon(row.horizon),
-            variance=None if row.variance is None else VarianceShares(**row.variance),
-            **{name: getattr(row, name) for name in _VALUES},
+            stratum=None if key is None else Stratum.from_key(key),
+            horizon=Horizon(horizon),
+            variance=None if variance is None else VarianceShares(**variance),
+            **dict(zip(_VALUES, values, strict=True)),
         )
-        for row in connection.execute(query)
+        for key, horizon, variance, *values in connection.execute(query)
     ]

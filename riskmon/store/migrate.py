@@ -43,7 +43,8 @@ def migrate(database: Database) -> str | None:
         if found is not None and found not in known:
             raise StoreUnavailable(
                 f"the database {database.name} has schema {found!r}, newer than {scripts.get_current_head()!r}, "
-                "the newest this riskmon knows; upgrade riskmon, or give store.url another database"
+                "the newest this riskmon knows; upgrade riskmon, restore the backup made before the upgrade, or give "
+                "store.url another database"
             )
         config = Config()
         config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))

@@ -62,7 +62,7 @@ def test_weeks_through_a_store_come_out_as_they_are(tmp_path: Path, seen: float,
     scored = days - HISTORY - 1
     assert len(total.rows) == len(stratum.rows) == total.told == scored
     facts = Facts.from_config(config, version="1")
-    metric = build_registry(lambda: snapshot, facts).get_sample_value
+    metric = build_registry(lambda: snapshot, lambda: facts).get_sample_value
     harm = {"harm": HARM}
     above = metric("riskmon_backtest_above_forecasts", harm)
     ninety = metric("riskmon_backtest_interval_coverage_ratio", {**harm, "level": "0.9"})

@@ -55,7 +55,7 @@ class Quickened:
 
 @pytest.fixture
 def watcher(prometheus: StartPrometheus) -> Iterator[PrometheusServer]:
-    app = build_app(Quickened(), FACTS, lambda: {"publish": True}, list)
+    app = build_app(Quickened(), lambda: FACTS, lambda: {"publish": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         host, port = server.address
         running = prometheus(f"{host}:{port}", OVER_BUDGET)

@@ -117,6 +117,9 @@ def test_riskmon_accepts_the_configuration(helm: Helm, case, tmp_path, monkeypat
         "postgresql": "url of riskmon-postgresql",
     }
     assert config.store.url == wanted[kind]
+    if kind == "postgresql":
+        assert config.store.key is not None
+        assert config.store.key.get_secret_value() == "text-key of riskmon-postgresql"
 
 
 def read_as_the_pod_does(manifests: list[Manifest], folder, monkeypatch) -> Config:

@@ -117,7 +117,9 @@ def test_prometheus_scrapes_riskmon_with_it(tmp_path):
     secret.write_text("correct horse\n")
     secret.chmod(0o600)
     publish = PublishConfig(auth=AuthConfig(kind="basic", username="riskmon", password_file=secret))
-    app = build_app(lambda: FULL, replace(FACTS, version="9.8.7"), lambda: {"intake": True}, list, publish)
+    app = build_app(
+        lambda: FULL, lambda: replace(FACTS, version="9.8.7"), lambda: {"intake": True}, list, publish
+    )
     with Server(app, "127.0.0.1:0", auth=publish.auth) as server:
         host, port = server.address
         text = FILE.read_text(encoding="utf-8").replace("riskmon:9108", f"{host}:{port}")

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from riskmon.config import Config
+from riskmon.config_reference.fields import sections_in
 from riskmon.errors import PromptFailed, WorkerLost
 from riskmon.publish import names
 from riskmon.records import Flag
@@ -64,6 +67,37 @@ def test_every_metric_named_is_declared(page):
             any(name.startswith(prefix) for name in declared) if found.endswith("*") else found in declared
         )
         assert known, found
+
+
+@page
+def test_every_key_named_exists(page):
+    """As `section.key` in the text, or as RISKMON_SECTION__KEY."""
+    keys = config_keys()
+    named = re.findall(r"`((?:[a-z_]+(?:\[\])?\.)+[a-z_]+)(?:: [^`]*)?`", text_of(page))
+    named = [key for key in named if key.partition(".")[0].removesuffix("[]") in Config.model_fields]
+    named += [
+        key.lower().replace("__", ".") for key in re.findall(r"\bRISKMON_([A-Z_]+__[A-Z_]+)", text_of(page))
+    ]
+    assert [key for key in named if key.replace("[]", "") not in keys] == []
+
+
+def test_the_page_on_operations_names_keys():
+    assert "`logging.level: debug`" in text_of(ROOT / "docs" / "operations.md")
+    assert {"logging.level", "traffic.kafka.topic", "harms.budget_daily", "experts.ladder"} <= config_keys()
+    assert "logging.colour" not in config_keys()
+
+
+def config_keys() -> set[str]:
+    """Every key of the configuration by its path."""
+    found: set[str] = set()
+    queue: list[tuple[str, type[BaseModel]]] = [("", Config)]
+    while queue:
+        path, section = queue.pop()
+        for name, field in section.model_fields.items():
+            found.add(path + name)
+            if path.count(".") < 4:  # a cascade may hold cascades
+                queue += [(f"{path}{name}.", inner) for inner in sections_in(field.annotation)]
+    return found
 
 
 @page

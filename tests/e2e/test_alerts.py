@@ -162,7 +162,7 @@ def wait_until(holds: Callable[[], Any], what: str) -> Any:
 def serving(store: Store, config: Config) -> Iterator[str]:
     """The real exposition of the store."""
     facts = Facts.from_config(config, version="0.1.0")
-    app = build_app(lambda: store.snapshot(datetime.now(UTC)), facts, lambda: {"publish": True}, list)
+    app = build_app(lambda: store.snapshot(datetime.now(UTC)), lambda: facts, lambda: {"publish": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         host, port = server.address
         yield f"{host}:{port}"

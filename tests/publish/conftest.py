@@ -36,7 +36,7 @@ def process() -> Process:
 
 @pytest.fixture
 def client(process: Process) -> Iterator[httpx.Client]:
-    app = build_app(process.snapshot, FACTS, lambda: process.alive, lambda: process.reasons)
+    app = build_app(process.snapshot, lambda: FACTS, lambda: process.alive, lambda: process.reasons)
     with ExitStack() as stack:
         server = stack.enter_context(Server(app, "127.0.0.1:0"))
         yield stack.enter_context(httpx.Client(base_url=server.url))

@@ -47,7 +47,7 @@ def folder(tmp_path):
 @contextmanager
 def serving(folder, reasons=(), **auth: object) -> Iterator[httpx.Client]:
     config = PublishConfig(auth=AuthConfig(**auth), reports=folder / "reports")  # type: ignore[arg-type]
-    app = build_app(lambda: FULL, FACTS, lambda: {"intake": True}, lambda: list(reasons), config)
+    app = build_app(lambda: FULL, lambda: FACTS, lambda: {"intake": True}, lambda: list(reasons), config)
     with Server(app, "127.0.0.1:0", auth=config.auth) as server, httpx.Client(base_url=server.url) as client:
         yield client
 
@@ -327,6 +327,6 @@ def test_what_a_listener_gives_away(auth, tls, host, words):
 
 @pytest.mark.parametrize(("listen", "warned"), [("0.0.0.0:0", True), ("127.0.0.1:0", False)])
 def test_a_server_warns_at_start(listen, warned, caplog):
-    with Server(build_app(lambda: FULL, FACTS, dict, list), listen):
+    with Server(build_app(lambda: FULL, lambda: FACTS, dict, list), listen):
         pass
     assert ("set publish.auth" in caplog.text) is warned

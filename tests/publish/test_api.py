@@ -395,7 +395,7 @@ def test_a_fault_is_a_problem_and_its_text_stays_out_of_answer_and_log(client, p
         raise RuntimeError(secret)
 
     process.snapshot = fail  # type: ignore[method-assign]
-    with Server(build_app(process.snapshot, FACTS, dict, list), "127.0.0.1:0") as server:
+    with Server(build_app(process.snapshot, lambda: FACTS, dict, list), "127.0.0.1:0") as server:
         answer = httpx.get(f"{server.url}{ROOT}/forecast")
         page = httpx.get(f"{server.url}/")
     assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)

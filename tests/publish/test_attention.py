@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, NOW
 
+from riskmon.publish import ConfigState
 from riskmon.publish.attention import concerns, runs_missed
 from riskmon.records import TrafficStatus
 
@@ -67,3 +68,21 @@ def test_the_process_itself_is_named_and_so_is_the_store():
         "The loop 'intake' of this process has stopped.",
         "Not ready: the broker is not reachable",
     ]
+
+
+def test_a_configuration_that_was_refused_or_waits_for_a_restart_is_named():
+    def named(state):
+        return [
+            text for text in concerns(FULL, replace(FACTS, state=state), {}, []) if "configuration" in text
+        ]
+
+    assert named(ConfigState(NOW)) == []
+    assert named(ConfigState(NOW, refused=True)) == [
+        "The configuration file was refused at the last reload, and the settings from before hold: see the log."
+    ]
+    assert named(ConfigState(NOW, pending=("store.url", "harms[bad].threshold"))) == [
+        "The configuration file has changes that need a restart: store.url, harms[bad].threshold."
+    ]
+    # Also while the store is down.
+    refused = replace(FACTS, state=ConfigState(NOW, refused=True))
+    assert any("refused" in text for text in concerns(None, refused, {}, []))

@@ -16,7 +16,7 @@ HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</scrip
 
 
 def shown(snapshot):
-    app = build_app(lambda: snapshot, FACTS, lambda: {"intake": True}, list)
+    app = build_app(lambda: snapshot, lambda: FACTS, lambda: {"intake": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         return load(f"{server.url}/")
 

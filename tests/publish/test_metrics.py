@@ -12,12 +12,18 @@ from riskmon.publish.metrics import build_registry
 from riskmon.records import Counters, Flag, Snapshot, Stratum, TrafficStatus
 from riskmon.records.sensitivity import StratumSensitivity
 
-NOT_FROM_SNAPSHOT = {"riskmon_store_up", "riskmon_build_info", "riskmon_risk_budget_daily_harmful_outputs"}
+NOT_FROM_SNAPSHOT = {
+    "riskmon_store_up",
+    "riskmon_build_info",
+    "riskmon_risk_budget_daily_harmful_outputs",
+    "riskmon_config_last_reload_successful",
+    "riskmon_config_last_reload_success_timestamp_seconds",
+}
 
 
 def expose(snapshot: Snapshot | None, facts: Facts = FACTS) -> dict[str, dict[tuple[str, ...], float]]:
     """riskmon's samples as Prometheus reads them: name -> label values, in order of label names -> value."""
-    text = generate_latest(build_registry(lambda: snapshot, facts)).decode()
+    text = generate_latest(build_registry(lambda: snapshot, lambda: facts)).decode()
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -141,7 +147,15 @@ def test_health_freshness_work_and_traffic():
         "riskmon_kafka_up": 1,
         "riskmon_kafka_lag_messages": 1_207,
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
+        "riskmon_config_last_reload_successful": 1,
+        "riskmon_config_last_reload_success_timestamp_seconds": 1_772_805_021,  # 2026-03-06 13:50:21 UTC
     }
+
+
+def test_a_refused_configuration_shows_beside_the_time_of_the_last_good_one():
+    refused = expose(None, replace(FACTS, state=replace(FACTS.state, refused=True)))
+    assert refused["riskmon_config_last_reload_successful"] == {(): 0}
+    assert refused["riskmon_config_last_reload_success_timestamp_seconds"] == {(): 1_772_805_021}
 
 
 def test_sensitivity_by_stratum_and_what_is_unknown_has_no_series():
@@ -246,7 +260,7 @@ def test_before_the_first_forecast_there_is_no_forecast_and_no_freshness():
 
 
 def test_a_store_that_is_down_leaves_the_static_facts_and_the_process():
-    text = generate_latest(build_registry(lambda: None, FACTS)).decode()
+    text = generate_latest(build_registry(lambda: None, lambda: FACTS)).decode()
     assert set(expose(None)) == NOT_FROM_SNAPSHOT
     assert expose(None)["riskmon_store_up"] == {(): 0}
     assert "process_cpu_seconds_total" in text
@@ -315,7 +329,7 @@ def test_registering_reads_no_snapshot():
     def read() -> Snapshot:
         raise AssertionError("read before the first scrape")
 
-    build_registry(read, FACTS)
+    build_registry(read, lambda: FACTS)
 
 
 def test_counters_without_any_known_reason_have_no_series():

@@ -36,7 +36,7 @@ def app(tmp_path):
         reports=reports, auth=AuthConfig(kind="basic", username="ops", password_file=password)
     )
     shown = replace(FULL, history=HISTORY)
-    return build_app(lambda: shown, FACTS, lambda: {"intake": True}, list, config)
+    return build_app(lambda: shown, lambda: FACTS, lambda: {"intake": True}, list, config)
 
 
 def inside(server: Server, path: str) -> str:

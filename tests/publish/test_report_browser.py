@@ -20,7 +20,7 @@ def served(tmp_path):
     """Both reports as the page serves them, with its content security policy."""
     for name, report in (("full", FULL_REPORT), ("empty", EMPTY_REPORT)):
         (tmp_path / f"{name}.html").write_text(render_html(report), encoding="utf-8")
-    app = build_app(lambda: FULL, FACTS, dict, list, PublishConfig(reports=tmp_path))
+    app = build_app(lambda: FULL, lambda: FACTS, dict, list, PublishConfig(reports=tmp_path))
     with Server(app, "127.0.0.1:0") as server:
         yield server
 

@@ -12,7 +12,7 @@ from riskmon.records import Snapshot
 
 
 def serve(snapshot: Snapshot) -> Server:
-    return Server(build_app(lambda: snapshot, FACTS, lambda: {"publish": True}, list), "127.0.0.1:0")
+    return Server(build_app(lambda: snapshot, lambda: FACTS, lambda: {"publish": True}, list), "127.0.0.1:0")
 
 
 @pytest.mark.parametrize("snapshot", [FULL, EMPTY], ids=["full", "empty"])

@@ -32,7 +32,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def server(folder) -> Iterator[Server]:
-    app = build_app(lambda: FULL, FACTS, lambda: {"intake": True}, list, PublishConfig(reports=folder))
+    app = build_app(
+        lambda: FULL, lambda: FACTS, lambda: {"intake": True}, list, PublishConfig(reports=folder)
+    )
     with Server(app, "127.0.0.1:0") as running:
         yield running
 
@@ -128,7 +130,7 @@ def test_nothing_else_can_be_reached(server, folder, target):
 
 
 def test_without_a_folder_there_are_no_reports():
-    with Server(build_app(lambda: FULL, FACTS, dict, list), "127.0.0.1:0") as server:
+    with Server(build_app(lambda: FULL, lambda: FACTS, dict, list), "127.0.0.1:0") as server:
         assert httpx.get(f"{server.url}/reports/{NAME}.html").status_code == 404
 
 
@@ -166,4 +168,4 @@ def test_a_folder_that_is_not_there_yet_is_empty(tmp_path):
 def test_a_path_that_is_no_folder_is_the_users_to_fix(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"^publish\.reports .*/file is not a folder; give the one"):
-        build_app(lambda: FULL, FACTS, dict, list, PublishConfig(reports=tmp_path / "file"))
+        build_app(lambda: FULL, lambda: FACTS, dict, list, PublishConfig(reports=tmp_path / "file"))

@@ -45,7 +45,7 @@ def files(authority, tmp_path_factory):
 
 def serve(tls: TlsConfig, auth: AuthConfig | None = None) -> Server:
     config = PublishConfig(tls=tls, auth=auth or AuthConfig())
-    app = build_app(lambda: FULL, FACTS, lambda: {"intake": True}, list, config)
+    app = build_app(lambda: FULL, lambda: FACTS, lambda: {"intake": True}, list, config)
     return Server(app, "127.0.0.1:0", tls=config.tls, auth=config.auth)
 
 

@@ -50,7 +50,7 @@ class RunningDaemon:
     def address(self) -> str:
         """host:port of HTTP, as the daemon says it in its log."""
         self.wait_until(lambda: "serving on http://" in self.log, "the daemon serves")
-        return re.findall(r"serving on http://([\w.:\[\]-]+)", self.log)[-1]
+        return re.findall(r'serving on http://([^\s",]+)', self.log)[-1]
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"http://{self.address}{path}", timeout=10)

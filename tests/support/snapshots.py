@@ -5,7 +5,7 @@ Every value differs from every other, so that a swapped field shows.
 
 from datetime import UTC, datetime, timedelta
 
-from riskmon.publish import Facts, HarmFacts
+from riskmon.publish import ConfigState, Facts, HarmFacts
 from riskmon.records import (
     Backtest,
     BacktestRow,
@@ -38,6 +38,7 @@ FACTS = Facts(
     worker_losses=("died", "deadline"),
     estimate_schedule="0 */4 * * *",
     forecast_schedule="*/5 * * * *",
+    state=ConfigState(NOW - timedelta(days=3, minutes=17)),
 )
 
 

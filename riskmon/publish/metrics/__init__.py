@@ -1,5 +1,6 @@
 """The exposition: from a snapshot of the store to Prometheus metric families."""
 
 from riskmon.publish.metrics.collector import SnapshotCollector, build_registry
+from riskmon.publish.metrics.exposition import Exposition
 
-__all__ = ["SnapshotCollector", "build_registry"]
+__all__ = ["Exposition", "SnapshotCollector", "build_registry"]

@@ -1,6 +1,6 @@
 """From a snapshot to Prometheus metric families.
 
-In comes a `Snapshot` (None while the store cannot be read) and the static `Facts`; out go metric families, one
+In comes a `Snapshot` (None while the store cannot be read) and the `Facts`; out go metric families, one
 function per group of names. Everything is derived at scrape time and nothing is kept, so a restart changes no
 value. An unknown value (None or NaN) has no sample, for unknown is not zero; a counter whose label values are known
 starts at 0, so that its first increase is seen by `rate()`.
@@ -8,6 +8,7 @@ starts at 0, so that its first increase is seen by `rate()`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -17,14 +18,14 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.metrics.backtest import backtests, observed
 from riskmon.publish.metrics.estimate import cycles, work
-from riskmon.publish.metrics.family import Family, family
-from riskmon.publish.metrics.forecast import changes, forecasts
-from riskmon.publish.metrics.sensitivity import sensitivity
+from riskmon.publish.metrics.family import Family, family, timestamp
+from riskmon.publish.metrics.forecast import changes, forecasts, stratum_forecasts
+from riskmon.publish.metrics.sensitivity import sensitivity, stratum_sensitivity
 from riskmon.publish.metrics.traffic import traffic
 from riskmon.records import Snapshot
 
 
-def build_registry(latest: Callable[[], Snapshot | None], facts: Facts) -> CollectorRegistry:
+def build_registry(latest: Callable[[], Snapshot | None], facts: Callable[[], Facts]) -> CollectorRegistry:
     """A registry of its own: riskmon's metrics and those of the process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -38,10 +39,10 @@ class SnapshotCollector(Collector):
 
     Args:
         latest: the snapshot to show; None while the store cannot be read.
-        facts: static facts of the process.
+        facts: what is configured and running.
     """
 
-    def __init__(self, latest: Callable[[], Snapshot | None], facts: Facts) -> None:
+    def __init__(self, latest: Callable[[], Snapshot | None], facts: Callable[[], Facts]) -> None:
         self._latest = latest
         self._facts = facts
 
@@ -51,13 +52,21 @@ class SnapshotCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """The families of one scrape; those without a sample are left out."""
-        snapshot = self._latest()
-        for each in _families(snapshot, self._facts):
+        snapshot, facts = self._latest(), self._facts()
+        strata = () if snapshot is None else by_stratum(snapshot, facts)
+        for each in itertools.chain(strata, everything_else(snapshot, facts)):
             if each.samples:
                 yield each
 
 
-def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
+def by_stratum(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """The families that have a series for every stratum."""
+    yield from stratum_forecasts(snapshot, facts)
+    yield from stratum_sensitivity(snapshot, facts)
+
+
+def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
+    """All other families; some may have no sample."""
     yield family(names.STORE_UP, [((), float(snapshot is not None))])
     yield from _static(facts)
     if snapshot is None:
@@ -65,7 +74,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     yield from forecasts(snapshot, facts)
     yield from changes(snapshot, facts)
     yield from cycles(snapshot, facts)
-    yield from sensitivity(snapshot, facts)
+    yield sensitivity(snapshot)
     yield from backtests(snapshot, facts)
     yield from work(snapshot, facts)
     yield from traffic(snapshot, facts)
@@ -76,3 +85,6 @@ def _static(facts: Facts) -> Iterator[Family]:
     judges = ",".join(dict.fromkeys(harm.judge for harm in facts.harms))
     yield family(names.BUILD_INFO, [((facts.version, facts.model, judges), 1.0)])
     yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])
+    state = facts.state
+    yield family(names.CONFIG_RELOAD_SUCCESSFUL, [((), float(not state.refused))])
+    yield family(names.CONFIG_RELOAD_TIMESTAMP, [((), timestamp(state.loaded_at))])

@@ -65,15 +65,21 @@ _CHANGE: tuple[tuple[Metric, Callable[[Effect], float | None]], ...] = (
 )
 
 
-def forecasts(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
-    """The forecast of each stratum and the totals; no stratum that the configuration no longer knows."""
-    current = facts.current(snapshot)
+def stratum_forecasts(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """The forecast of each stratum; of none that the configuration no longer knows."""
     strata = [
-        ((f.harm, *(value for _, value in f.stratum.labels)), f) for f in current if f.stratum is not None
+        ((f.harm, *(value for _, value in f.stratum.labels)), f)
+        for f in facts.current(snapshot)
+        if f.stratum is not None
     ]
-    totals = [((f.harm,), f) for f in current if f.stratum is None]
-    for by_stratum, total, value in _FORECAST:
+    for by_stratum, _, value in _FORECAST:
         yield family(by_stratum, [(labels, value(f)) for labels, f in strata], facts.stratum_labels)
+
+
+def forecasts(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """The totals of the forecast, its other horizons, and when it was made."""
+    totals = [((f.harm,), f) for f in facts.current(snapshot) if f.stratum is None]
+    for _, total, value in _FORECAST:
         yield family(total, [(labels, value(f)) for labels, f in totals])
     for metric, value in _DAY:
         yield family(metric, [(labels, value(f)) for labels, f in totals])

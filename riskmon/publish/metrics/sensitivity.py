@@ -19,14 +19,17 @@ _SENSITIVITY: tuple[tuple[Metric, Callable[[StratumSensitivity], float | None]],
 )
 
 
-def sensitivity(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
-    """Amplification and spread by stratum; nothing before the first complete run."""
-    if snapshot.sensitivity is None:
-        return
+def stratum_sensitivity(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
+    """Amplification and spread by stratum; no sample before the first complete run."""
     strata = [
         ((row.harm, *(value for _, value in row.stratum.labels)), row)
         for row in facts.current_sensitivity(snapshot)
     ]
     for metric, value in _SENSITIVITY:
         yield family(metric, [(labels, value(row)) for labels, row in strata], facts.stratum_labels)
-    yield family(names.SENSITIVITY_LAST_SUCCESS, [((), timestamp(snapshot.sensitivity.finished_at))])
+
+
+def sensitivity(snapshot: Snapshot) -> Family:
+    """When the last complete run ended; no sample before the first."""
+    done = None if snapshot.sensitivity is None else snapshot.sensitivity.finished_at
+    return family(names.SENSITIVITY_LAST_SUCCESS, [((), timestamp(done))])

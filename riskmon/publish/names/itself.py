@@ -24,3 +24,16 @@ BUILD_INFO = Metric(
     "Always 1; the labels name the running version, the deployed model and the judges in use.",
     ("version", "model", "judge"),
 )
+CONFIG_RELOAD_SUCCESSFUL = Metric(
+    "riskmon_config_last_reload_successful",
+    "gauge",
+    "bool",
+    "1 when the configuration file was taken over the last time it was read, 0 when it was refused and the settings "
+    "from before hold.",
+)
+CONFIG_RELOAD_TIMESTAMP = Metric(
+    "riskmon_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the configuration file was last taken over, at start or by a reload.",
+)

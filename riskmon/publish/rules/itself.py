@@ -29,6 +29,7 @@ def itself_group(config: RulesConfig, timing: Timing) -> Group:
             _store_down(series, config),
             _forecast_stale(series, config, timing),
             _jobs(series, config),
+            _reload_failed(series, config),
             _too_low(series, config),
         ),
     )
@@ -85,6 +86,17 @@ def _jobs(series: Series, config: RulesConfig) -> Alert:
         "A scheduled job of riskmon fails, or is skipped because its last run still works.",
         'The job {{ $labels.task }} of {{ $labels.instance }} failed or was skipped {{ $value | printf "%.0f" }} times '
         f"in {duration(_FREQUENT_OVER)}, or in {duration(_RARE_OVER)} where it runs rarely.",
+    )
+
+
+def _reload_failed(series: Series, config: RulesConfig) -> Alert:
+    return Alert(
+        "RiskmonConfigReloadFailed",
+        "ticket",
+        f"{series(names.CONFIG_RELOAD_SUCCESSFUL)} == 0",
+        config.health_for,
+        "riskmon refused its configuration when it was asked to reload it.",
+        "{{ $labels.instance }} goes on with the settings from before, and would not start with the file as it is.",
     )
 
 

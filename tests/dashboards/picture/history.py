@@ -33,7 +33,8 @@ def write(life: TwoDays, until: datetime, target: dict[str, str], data: Path, wo
     now = life.end - LENGTH
     while now < until:
         began = time.perf_counter()
-        registry = build_registry(lambda at=now: life.snapshot(at), life.facts(now))  # type: ignore[misc]
+        snapshot, facts = life.snapshot(now), life.facts(now)
+        registry = build_registry(lambda s=snapshot: s, lambda f=facts: f)  # type: ignore[misc]
         for family in registry.collect():
             # Counters of the client library's own carry a `_created` beside them, which nothing here asks for.
             kept = [sample for sample in family.samples if not sample.name.endswith("_created")]

@@ -75,7 +75,7 @@ def _ask(work: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     history.write(life, started, {"job": "riskmon", "instance": listen}, folder / "data", work)
-    app = build_app(lambda: life.snapshot(datetime.now(UTC)), FACTS, lambda: {"publish": True}, list)
+    app = build_app(lambda: life.snapshot(datetime.now(UTC)), lambda: FACTS, lambda: {"publish": True}, list)
     with Server(app, listen), _prometheus(folder, listen) as watcher:
         watcher.wait_for("ALERTS")
         # Alerts are young, and a mark of one minute can be seen.
