@@ -214,7 +214,7 @@ def _process(docs: Docs) -> list[AnyPanel]:
         )
         .thresholds(_UP)
         .links([docs.runbook("RiskmonConfigReloadFailed")])
-        .span(6),
+        .span(12),
         tile(
             "Since when does it hold?",
             "Time since the configuration file was last taken over, at start or by a reload.",
@@ -223,5 +223,5 @@ def _process(docs: Docs) -> list[AnyPanel]:
         )
         .decimals(0)
         .thresholds(limits((None, BLUE)))
-        .span(6),
+        .span(12),
     ]

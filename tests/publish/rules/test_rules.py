@@ -104,7 +104,7 @@ def test_the_command_writes_a_file_that_prometheus_may_read(tmp_path):
     out = tmp_path / "riskmon.yaml"
     done = riskmon_rules("--out", out)
     assert done.returncode == 0, done.stderr
-    assert "17 alerts" in done.stdout
+    assert "18 alerts" in done.stdout
     assert "no budget_daily: insult" in done.stdout
     assert out.read_bytes() == DEPLOYED.read_bytes()
     assert out.stat().st_mode & 0o777 == 0o644
