@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from riskmon import __version__
+from riskmon.clock_steps import ClockSteps
 from riskmon.config import Config
 from riskmon.daemon.ending import Ending, exit_code
 from riskmon.daemon.following import Following
@@ -83,8 +84,10 @@ class Daemon:
                 self._timetable.fill()
                 self._scheduler.start()
                 self._following.start()
+                steps = ClockSteps()
                 while not self._ending.begun():
                     time.sleep(_WATCH_S)
+                    self._heed_clock(steps.take())
             finally:
                 self._drain(server)
         if self._ending.fault is not None:
@@ -121,6 +124,17 @@ class Daemon:
         self._worker.close()
         server.stop()
         self._store.close()
+
+    def _heed_clock(self, step: timedelta) -> None:
+        if not step:
+            return
+        log.warning(
+            "the system clock was set %s by %.0f s",
+            "forward" if step > timedelta(0) else "back",
+            abs(step.total_seconds()),
+        )
+        if step < timedelta(0):
+            self._scheduler.plan_anew(step)
 
     def _snapshot(self) -> Snapshot:
         return self._store.snapshot(utc_now())

@@ -141,6 +141,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_kafka_up": 1,
         "riskmon_kafka_lag_messages": 1_207,
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
+        "riskmon_store_last_write_timestamp_seconds": 1_773_065_238,
     }
 
 

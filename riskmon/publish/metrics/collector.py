@@ -17,7 +17,7 @@ from riskmon.publish import names
 from riskmon.publish.facts import Facts
 from riskmon.publish.metrics.backtest import backtests, observed
 from riskmon.publish.metrics.estimate import cycles, work
-from riskmon.publish.metrics.family import Family, family
+from riskmon.publish.metrics.family import Family, family, timestamp
 from riskmon.publish.metrics.forecast import changes, forecasts
 from riskmon.publish.metrics.sensitivity import sensitivity
 from riskmon.publish.metrics.traffic import traffic
@@ -62,6 +62,7 @@ def _families(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     yield from _static(facts)
     if snapshot is None:
         return
+    yield family(names.STORE_LAST_WRITE, [((), timestamp(snapshot.written_at))])
     yield from forecasts(snapshot, facts)
     yield from changes(snapshot, facts)
     yield from cycles(snapshot, facts)
