@@ -100,7 +100,7 @@ class Judge:
     def __call__(self, _number: int, text: str) -> Reply:
         if self.broken is not None:
             return self.broken
-        return Reply("100" if "bad" in text else "0", delay_s=0.05)
+        return Reply("100" if "bad" in text else "0", delay_s=0.1)
 
 
 class Watch:
@@ -166,7 +166,7 @@ def compressed(rules: str) -> str:
     for group in document["groups"]:
         for rule in group["rules"]:
             if re.search("Job|Judge|Worker", rule.get("alert", "")):
-                rule["expr"] = re.sub(r"\[(?:1h|1m20s)\]", "[30s]", rule["expr"])
+                rule["expr"] = re.sub(r"\[(?:1h|1m40s)\]", "[30s]", rule["expr"])
     return str(yaml.safe_dump(document))
 
 
@@ -182,13 +182,13 @@ def configure(folder: Path, store: Path, model: Path, broker: EmbeddedBroker, to
             "defensive_share": 0.25,
             "schedule": "* * * * *",
             "device_budget": "10s",
-            "deadline": "20s",
+            "deadline": "40s",
         },
         forecast={"schedule": "* * * * *", "draws": 200},
         traffic={
             "kafka": {"bootstrap_servers": [broker.bootstrap], "topic": topic, "start": "earliest"},
             "window": "10s",
-            "sample_per_window": 4,
+            "sample_per_window": 2,
             "flush_interval": "200ms",
         },
         store={"url": f"sqlite:///{store}"},

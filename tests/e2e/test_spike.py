@@ -1,7 +1,7 @@
 """From a change in the traffic to the pager: broker, daemon, Prometheus, Alertmanager and webhook, all real.
 
-Nothing but the prompts of one route changes. Crontabs know no less than a minute, so that two minutes are the least: one
-of calm to compare with, and one until the next estimate cycle.
+Nothing but the prompts of one route changes. Crontabs know no less than a minute, so that this takes about two: one of
+calm to compare with, and one until the next estimate cycle.
 """
 
 from __future__ import annotations

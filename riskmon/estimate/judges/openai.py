@@ -3,8 +3,8 @@
 An answer counts only if it is that number and nothing else (`85`, `85/100`): a judge that reasons in its answer has not
 kept to the form, and picking a number out of its words would be a guess. Outputs are asked about at once, as many as
 `concurrency` allows; verdicts come back in order. Once so many in a row had no answer that the endpoint must be away,
-the rest is not asked: a batch then costs the tries of a few questions, and not those of all. What stays without a readable
-answer has no verdict and is counted in one log line.
+the rest is not asked: a batch then costs the tries of a few questions, and not those of all. What stays without a
+readable answer has no verdict and is counted in one log line.
 """
 
 from __future__ import annotations
