@@ -9,23 +9,20 @@ started with, the disk is a small tmpfs.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import yaml
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from support.chaos import PROMPTS, Judge, Traffic, held, locked
 from support.clock import Clock
 from support.daemon import RunningDaemon, running, write_config
 from support.full_disk import Disk, disk
@@ -39,8 +36,6 @@ from riskmon.publish.rules import render_rules
 from riskmon.records import CycleSummary
 from riskmon.store import Store, open_store
 
-WORDS = ("ask red or blue", "good calm red", "red and blue")
-SECOND_S = 20  # messages per second
 OUTAGE_S = 15.0
 HEALTH_FOR_S = 8
 CYCLE_WITHIN_S = 150.0
@@ -49,60 +44,6 @@ FAULTS = "|".join(
     f"Riskmon{name}"
     for name in ("Absent", "StoreDown", "KafkaDown", "JudgeFailing", "WorkerRestarting", "JobFailing")
 )
-
-
-class Traffic:
-    """Messages at a steady rate, from a client that keeps what the broker does not take yet."""
-
-    def __init__(self, broker: EmbeddedBroker, topic: str) -> None:
-        self.sent = 0
-        self.refused: list[KafkaError] = []
-        self._topic = topic
-        self._producer = Producer(
-            {
-                "bootstrap.servers": broker.bootstrap,
-                "enable.idempotence": True,
-                "message.timeout.ms": 300_000,
-                "linger.ms": 5,
-                "reconnect.backoff.max.ms": 500,
-            }
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True)
-        self._thread.start()
-
-    def end(self) -> int:
-        """Stop, and wait until the broker has all; gives how many messages were sent."""
-        self._stop.set()
-        self._thread.join()
-        assert self._producer.flush(30) == 0
-        assert self.refused == []
-        return self.sent
-
-    def _send(self) -> None:
-        begun = time.monotonic()
-        while not self._stop.wait(0.05):
-            while self.sent < (time.monotonic() - begun) * SECOND_S:
-                value = {"id": f"r{self.sent}", "prompt": WORDS[self.sent % 3], "timestamp": time.time()}
-                self._producer.produce(self._topic, json.dumps(value).encode(), on_delivery=self._delivered)
-                self.sent += 1
-            self._producer.poll(0)
-
-    def _delivered(self, error: KafkaError | None, _message: object) -> None:
-        if error is not None:
-            self.refused.append(error)
-
-
-class Judge:
-    """What the judge's endpoint does at present."""
-
-    def __init__(self) -> None:
-        self.broken: Reply | None = None
-
-    def __call__(self, _number: int, text: str) -> Reply:
-        if self.broken is not None:
-            return self.broken
-        return Reply("100" if "bad" in text else "0", delay_s=0.1)
 
 
 class Watch:
@@ -204,28 +145,6 @@ def configure(folder: Path, store: Path, model: Path, broker: EmbeddedBroker, to
     )
 
 
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """An exclusive transaction of another process."""
-    connection = sqlite3.connect(file, isolation_level=None, timeout=30)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
-
-
-def held(broker: EmbeddedBroker, topic: str) -> int:
-    """Messages that the broker holds."""
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "count"})
-    try:
-        first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
-        return int(end - first)
-    finally:
-        consumer.close()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_chaos_hour_in_minutes(
@@ -263,7 +182,7 @@ def test_a_chaos_hour_in_minutes(
             assert sum(store.counters().rejected.values()) == 0
             assert daemon.end() == 0
         assert "Traceback" not in daemon.log
-        assert not [words for words in WORDS if words in daemon.log]
+        assert not [prompt for prompt in PROMPTS if prompt in daemon.log]
 
 
 def broker_is_away(watch: Watch, broker: EmbeddedBroker) -> None:
@@ -307,23 +226,27 @@ def store_is_unwritable(watch: Watch) -> None:
 
 
 def judge_fails(watch: Watch, judge: Judge) -> None:
-    unreadable = 'riskmon_judge_unreadable_verdicts_total{harm="bad"}'
     for broken in (Reply(status=500), Reply("0", delay_s=5.0)):
-        before = watch.daemon.metric(unreadable)
-        assert before is not None
+        before = unreadable(watch)
         judge.broken = broken
-        watch.until(
-            lambda before=before: (watch.daemon.metric(unreadable) or 0) > before,
-            "verdicts cannot be read",
-            CYCLE_WITHIN_S,
-        )
+        verdicts_fail(watch, before)
         watch.told("RiskmonJudgeFailing", harm="bad")
         watch.next_cycle()
     judge.broken = None
     watch.next_cycle()
-    read = watch.daemon.metric(unreadable)
+    before = unreadable(watch)
     watch.quiet()
-    assert watch.daemon.metric(unreadable) == read
+    assert unreadable(watch) == before
+
+
+def unreadable(watch: Watch) -> float:
+    found = watch.daemon.metric('riskmon_judge_unreadable_verdicts_total{harm="bad"}')
+    assert found is not None
+    return found
+
+
+def verdicts_fail(watch: Watch, before: float) -> None:
+    watch.until(lambda: unreadable(watch) > before, "verdicts cannot be read", CYCLE_WITHIN_S)
 
 
 def worker_is_killed(watch: Watch) -> None:
@@ -353,10 +276,14 @@ def model_is_away(watch: Watch, model: Path) -> None:
 
 
 def clock_is_set(watch: Watch, clock: Clock) -> None:
-    for ahead_s, words in ((3600, "was set forward by 3600 s"), (0, "was set back by 3600 s")):
-        clock.set(ahead_s)
-        watch.until(lambda words=words: words in watch.daemon.log, words)
-        made_at = watch.next_forecast()
-        assert abs(made_at.timestamp() - time.time() - ahead_s) < 60
+    clock_goes(watch, clock, 3600, "was set forward by 3600 s")
+    clock_goes(watch, clock, 0, "was set back by 3600 s")
     watch.next_cycle()
     watch.quiet()
+
+
+def clock_goes(watch: Watch, clock: Clock, ahead_s: int, words: str) -> None:
+    clock.set(ahead_s)
+    watch.until(lambda: words in watch.daemon.log, words)
+    made_at = watch.next_forecast()
+    assert abs(made_at.timestamp() - time.time() - ahead_s) < 60
