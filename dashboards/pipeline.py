@@ -207,6 +207,17 @@ def _process(docs: Docs) -> list[AnyPanel]:
         .min(0)
         .span(6),
         tile(
+            "When did the store take a write?",
+            "Time since the store last took what was written to it, which is tried every few seconds. One that grows says "
+            "that it is locked or full.",
+            "s",
+            present(age(names.STORE_LAST_WRITE), "age"),
+        )
+        .decimals(0)
+        .thresholds(limits((None, GREEN), (60, AMBER), (300, RED)))
+        .links([docs.runbook("RiskmonStoreDown")])
+        .span(8),
+        tile(
             "Was the configuration taken over?",
             "1 when the configuration file was taken over the last time it was read, 0 when it was refused.",
             "bool_yes_no",
@@ -214,7 +225,7 @@ def _process(docs: Docs) -> list[AnyPanel]:
         )
         .thresholds(_UP)
         .links([docs.runbook("RiskmonConfigReloadFailed")])
-        .span(12),
+        .span(8),
         tile(
             "Since when does it hold?",
             "Time since the configuration file was last taken over, at start or by a reload.",
@@ -223,5 +234,5 @@ def _process(docs: Docs) -> list[AnyPanel]:
         )
         .decimals(0)
         .thresholds(limits((None, BLUE)))
-        .span(12),
+        .span(8),
     ]

@@ -64,7 +64,8 @@ def estimate_cycle(
         refines = config.experts and config.estimate.pilot_samples
         held_back = config.estimate.refine_share if refines else 0.0
         first_budget = config.estimate.device_budget * (1 - held_back)
-        for result in run_cycle((item.prompt for item in waiting), device.estimate, first_budget, stop):
+        prompts = (item.prompt for item in waiting)
+        for result in run_cycle(prompts, device.estimate, first_budget, lambda: stop() or device.late()):
             store.write_result(cycle, result, clock())
             results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
         _refine(store, device, config, cycle, waiting, results, clock, stop)
@@ -109,8 +110,10 @@ class _Device:
         self.give_up = give_up
         self.broken_off = False
         self._losses = 0
+        self._longest_s = 0.0
 
     def estimate(self, prompt: Prompt) -> PromptResult:
+        begun = time.monotonic()
         try:
             return self.worker.estimate(prompt, self.deadline, self.give_up)
         except WorkerLost as exc:
@@ -123,6 +126,15 @@ class _Device:
                 extra={"prompt_id": prompt.id, "reason": WorkerLost.reason},
             )
             return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
+        finally:
+            self._longest_s = max(self._longest_s, time.monotonic() - begun)
+
+    def late(self) -> bool:
+        """Whether one more prompt like the slowest so far would overrun the deadline.
+
+        The device budget does not count the time of a judge behind an endpoint. A slow one must not cost the worker.
+        """
+        return time.monotonic() + self._longest_s > self.deadline
 
     def hopeless(self) -> bool:
         """Whether a loss of the worker is the end of the cycle: told to stop, or out of time."""
@@ -157,12 +169,12 @@ def _refine(
     """Give the prompts that matter most further draws, until the device budget is spent."""
     budget = config.estimate.device_budget.total_seconds()
     spent = sum(result.estimates[0].device_seconds for result in results if result.estimates)
-    if stop() or not results:
+    if stop() or not results or device.late():
         return
     requests = _requests(store, waiting[: len(results)])
     chosen = plan_refinement(results, requests, budget - spent, config.estimate)
     for place, draws in chosen:
-        if stop() or spent >= budget:
+        if stop() or spent >= budget or device.late():
             return
         refined = device.worker.refine(results[place].prompt, draws, device.deadline, device.give_up)
         if refined is None:

@@ -85,6 +85,20 @@ class Scheduler:
         with suppress(JobLookupError):
             self._clock.modify_job(name, next_run_time=datetime.now(UTC))
 
+    def plan_anew(self, step: timedelta) -> None:
+        """After the wall clock was set: crontabs go by it, and whatever else waits has as long to wait as before.
+
+        Args:
+            step: how far the clock was set, negative where it went back.
+        """
+        now = datetime.now(UTC)
+        for job in self._clock.get_jobs():
+            if isinstance(job.trigger, CronTrigger):
+                due = job.trigger.get_next_fire_time(None, now)
+            else:
+                due = job.next_run_time + step
+            self._clock.modify_job(job.id, next_run_time=due)
+
     def start(self) -> None:
         """Begin to tick."""
         self._clock.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from datetime import timedelta
 
 import pytest
@@ -118,3 +119,21 @@ def test_told_to_stop_it_keeps_what_is_finished_and_refines_nothing(store, tmp_p
     assert (done.prompts, done.left_out, done.complete) == (1, 2, False)
     assert worker.refined == []
     assert timedelta(0) < done.finished_at - NOON
+
+
+def test_a_slow_judge_ends_the_cycle_before_its_deadline_and_costs_no_worker(store, tmp_path):
+    class Slow(Worker):
+        """Half a second of the judge's time for each prompt; the device's is next to nothing."""
+
+        def estimate(self, prompt, deadline, stop):
+            time.sleep(0.5)
+            if time.monotonic() > deadline:
+                raise WorkerLost("the device worker overran its deadline and was ended")
+            return with_draws(prompt, 500, 0.01)
+
+    worker = Slow(plan=PLAN)
+    done = cycle(store, worker, settings(tmp_path, device_budget="900ms", deadline="900ms"))
+    assert done is not None
+    assert (done.prompts, done.left_out, done.complete) == (1, 2, True)
+    assert worker.refined == []
+    assert done.failures == {}

@@ -144,3 +144,22 @@ def test_what_the_user_must_fix_is_handed_up(scheduler, faults, failures):
     assert faults == [fault]
     assert isinstance(faults[0], UserError)
     assert failures == []
+
+
+def test_a_clock_that_was_set_back_leaves_no_run_in_the_future(scheduler):
+    """As if the clock had been an hour ahead while the runs were planned."""
+    hour, ran = timedelta(hours=1), threading.Event()
+    scheduler.every("often", timedelta(seconds=0.5), "desk", ran.set)
+    scheduler.at("hourly", "0 * * * *", "desk", lambda: None)
+    scheduler.start()
+    assert ran.wait(5)
+    for job in scheduler._clock.get_jobs():
+        scheduler._clock.modify_job(job.id, next_run_time=job.next_run_time + hour)
+    time.sleep(0.6)  # a run that was under way has ended
+    ran.clear()
+    assert not ran.wait(1.5)
+    scheduler.plan_anew(-hour)
+    assert ran.wait(5)
+    due = {job.id: job.next_run_time for job in scheduler._clock.get_jobs()}
+    assert timedelta(0) <= due["hourly"] - datetime.now(UTC) <= hour
+    scheduler.hasten("hourly")

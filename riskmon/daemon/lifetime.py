@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from riskmon import __version__, logs
+from riskmon.clock_steps import ClockSteps
 from riskmon.config import Config
 from riskmon.daemon.ending import Ending, exit_code
 from riskmon.daemon.following import Following
@@ -87,11 +88,13 @@ class Daemon:
                 self._timetable.fill()
                 self._scheduler.start()
                 self._following.start()
+                steps = ClockSteps()
                 while not self._ending.begun():
                     if self._reloading.terminal_closed:
                         self._ending.begin()
                     self._reloading.look(self._take_over)
                     time.sleep(_WATCH_S)
+                    self._heed_clock(steps.take())
             finally:
                 self._drain(server)
         if self._ending.fault is not None:
@@ -136,6 +139,17 @@ class Daemon:
         self._following.configure(config.forecast.lookback)
         self._reporter.configure(config)
         self._timetable.configure(config)
+
+    def _heed_clock(self, step: timedelta) -> None:
+        if not step:
+            return
+        log.warning(
+            "the system clock was set %s by %.0f s",
+            "forward" if step > timedelta(0) else "back",
+            abs(step.total_seconds()),
+        )
+        if step < timedelta(0):
+            self._scheduler.plan_anew(step)
 
     def _snapshot(self) -> Snapshot:
         return self._store.snapshot(utc_now())

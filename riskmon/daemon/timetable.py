@@ -16,7 +16,7 @@ from riskmon import jobs
 from riskmon.config import Config
 from riskmon.cycles import estimate_cycle
 from riskmon.daemon.ending import Ending
-from riskmon.errors import UserError, WorkerLost
+from riskmon.errors import RiskmonError, UserError, WorkerLost
 from riskmon.records import CycleSummary, Forecast
 from riskmon.reporting.deliver import CHANNELS
 from riskmon.reporting.reporter import Reporter
@@ -71,6 +71,7 @@ class Timetable:
         self._clock = clock
         self._count_failure = count_failure
         self._model_loaded = threading.Event()
+        self._was_loaded = False
         self._last_attempt = float("-inf")
         self._sensitivity_caught_up = False
         self._last_back_test = float("-inf")
@@ -153,15 +154,14 @@ class Timetable:
         try:
             info = self._worker.start(self._ending.begun)
         except WorkerLost as exc:
-            if not self._ending.begun():
-                log.error(
-                    "the model did not load: %s; trying again in %s",
-                    *(exc, _RELOAD_AFTER),
-                    extra={"job": "load", "retry_seconds": _RELOAD_AFTER.total_seconds()},
-                )
-                self._count_failure("load")
-                self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
+            self._load_later(exc)
             return
+        except UserError as exc:
+            if not self._was_loaded:
+                raise
+            self._load_later(exc)
+            return
+        self._was_loaded = True
         self._model_loaded.set()
         log.info("model loaded on %s", info.device, extra={"device": info.device})
         for name, difference in info.contrasts.items():
@@ -171,11 +171,28 @@ class Timetable:
                 extra={"expert": name, "nats": difference},
             )
 
+    def _load_later(self, why: RiskmonError) -> None:
+        """Without the model the daemon goes on: it counts, and forecasts from the estimates it has."""
+        self._model_loaded.clear()
+        if not self._ending.begun():
+            log.error(
+                "the model did not load: %s; trying again in %s",
+                *(why, _RELOAD_AFTER),
+                extra={"job": "load", "retry_seconds": _RELOAD_AFTER.total_seconds()},
+            )
+            self._count_failure("load")
+            self._scheduler.once("load", "device", self._load, _RELOAD_AFTER)
+
     def _estimate(self) -> None:
         if not self._model_loaded.is_set():
             return  # overdue then, and caught up once the model is there
         self._last_attempt = time.monotonic()
-        done = self._run_cycle()
+        try:
+            done = self._run_cycle()
+        except UserError as exc:
+            # A model that has served was configured well: its folder or device is away, and may come back.
+            self._load_later(exc)
+            return
         if done is not None and not self._ending.begun():
             self._scheduler.hasten("forecast")
             self._catch_up_sensitivity()
@@ -205,7 +222,7 @@ class Timetable:
             )
         except UserError as exc:
             # A paraphrasing model that is away must not end what does without it. A deployed model that no longer
-            # loads ends the daemon at the next cycle.
+            # loads is waited for at the next cycle.
             log.error("sensitivity failed: %s", exc, extra={"job": "sensitivity"})
             self._count_failure("sensitivity")
 

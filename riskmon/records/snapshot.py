@@ -48,7 +48,8 @@ class Snapshot:
     of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm why the
     forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
     are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
-    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made.
+    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made. `written_at`
+    is when this process last wrote to the store, or opened it: the one thing that the store itself does not hold.
     """
 
     taken_at: datetime
@@ -66,3 +67,4 @@ class Snapshot:
     version_changes: tuple[VersionChange, ...] = ()
     backtests: tuple[Backtest, ...] = ()
     backtest_at: datetime | None = None
+    written_at: datetime | None = field(default=None, compare=False)

@@ -143,7 +143,7 @@ def manners() -> tuple[str, ...]:
 
 @contextmanager
 def _endpoint(settings: EndpointParaphraser) -> Iterator[Ask]:
-    from riskmon.estimate.judges.chat_endpoint import ChatEndpoint
+    from riskmon.estimate.judges.chat_endpoint import ChatEndpoint, Patience
 
     key = None if settings.api_key is None else settings.api_key.get_secret_value()
     with _named(settings.model):
@@ -157,16 +157,17 @@ def _endpoint(settings: EndpointParaphraser) -> Iterator[Ask]:
         )
     pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="paraphrase")
 
-    def ask_one(text: str, manner: str) -> str | None:
+    def ask_one(text: str, patience: Patience, manner: str) -> str | None:
         request = f"Rewrite this message {manner}:\n\n{text}"
         return endpoint.ask(
-            [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": request}]
+            [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": request}], patience
         )
 
     def ask(_prompt: Prompt, text: str, count: int) -> Sequence[str | None]:
         clean = text.encode("utf-8", "replace").decode()  # JSON refuses lone surrogates
         with _named(settings.model):
-            answers = list(pool.map(partial(ask_one, clean), manners()[:count]))
+            patience = Patience(settings.concurrency)
+            answers = list(pool.map(partial(ask_one, clean, patience), manners()[:count]))
             if not any(answers):
                 endpoint.require_use()
         return answers

@@ -50,13 +50,14 @@ def finish(connection: Connection, cycle_id: int, summary: CycleSummary) -> None
 
 
 def last_id(connection: Connection, *, complete_only: bool) -> int | None:
-    """Number of the cycle that finished last, or of the last complete one."""
+    """Number of the cycle that finished last, or of the last complete one.
+
+    Cycles of a store come one after another, so the last one has the largest number, whatever the clock said.
+    """
     query = select(cycles.c.id).where(cycles.c.finished_at.is_not(None))
     if complete_only:
         query = query.where(cycles.c.complete)
-    found: int | None = connection.scalar(
-        query.order_by(cycles.c.finished_at.desc(), cycles.c.id.desc()).limit(1)
-    )
+    found: int | None = connection.scalar(query.order_by(cycles.c.id.desc()).limit(1))
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection
@@ -35,14 +36,20 @@ class Database:
 
     Attributes:
         name: its URL for messages, password masked.
+        written_at: when a write last went through here; before the first one, when this was made.
+
+    Args:
+        clock: the present moment, aware.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.name = public_name(url)
         self._engine = make_engine(url)
         self._reader = reader(self._engine)
         self._writer = writer(self._engine)
         self._keyring: Keyring | None = None
+        self._clock = clock
+        self.written_at = clock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -63,6 +70,7 @@ class Database:
         """
         with self._fence(), self._writer.begin() as connection:
             yield connection
+        self.written_at = self._clock()
 
     def fetch(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a query gives, in a `read` of its own; the arguments follow the connection."""

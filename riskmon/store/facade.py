@@ -9,6 +9,7 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -286,7 +287,7 @@ class Store:
 
     def snapshot(self, now: datetime) -> Snapshot:
         """Everything that publish shows, as of one moment."""
-        return self._database.fetch(snapshot.read, now)
+        return replace(self._database.fetch(snapshot.read, now), written_at=self._database.written_at)
 
     def purge(self, before: datetime, counts_before: datetime | None = None) -> int:
         """Forgets prompts, estimates, hits, forecasts of strata, plans, cycles and runs older than a moment.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from riskmon.records import Forecast, Horizon, Stratum, VarianceShares
 from riskmon.store import strata
@@ -43,15 +43,20 @@ def write(connection: Connection, made: Sequence[Forecast]) -> None:
 
 
 def last_made_at(connection: Connection) -> datetime | None:
-    """When the newest forecast was made."""
-    made_at: datetime | None = connection.scalar(select(func.max(forecasts.c.made_at)))
+    """When the newest forecast was made.
+
+    The newest is the one written last: after a clock was set back, older ones carry a later moment.
+    """
+    made_at: datetime | None = connection.scalar(
+        select(forecasts.c.made_at).order_by(forecasts.c.id.desc()).limit(1)
+    )
     return made_at
 
 
 def latest(connection: Connection) -> list[Forecast]:
     """All forecasts of the newest moment, in the order in which they were written."""
-    newest = select(func.max(forecasts.c.made_at)).scalar_subquery()
-    return _read(connection, forecasts.c.made_at == newest)
+    newest = last_made_at(connection)
+    return [] if newest is None else _read(connection, forecasts.c.made_at == newest)
 
 
 def hourly_totals(connection: Connection, since: datetime) -> list[Forecast]:

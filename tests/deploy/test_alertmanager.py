@@ -25,7 +25,7 @@ def amtool(*args: str | Path) -> str:
 def test_amtool_accepts_it():
     found = amtool("check-config", DEPLOYED)
     assert "SUCCESS" in found
-    assert "7 inhibit rules" in found
+    assert "8 inhibit rules" in found
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,14 @@ UNHEALTHY = "RiskmonEstimatorUnhealthy"
             [named("RiskmonIngestLagging", B, TICKET), named(BUDGET, A, PAGE, MISUSE)],
         ),
         (
-            named("RiskmonStoreDown", A, TICKET),
+            named("RiskmonStoreDown", A, TICKET, {"reason": "unreadable"}),
             [named(BURN, A, PAGE, MISUSE), named("RiskmonJobFailing", A, TICKET)],
             [named("RiskmonStoreDown", B, TICKET), named("SomethingElse", A, TICKET)],
+        ),
+        (
+            named("RiskmonStoreDown", A, TICKET, {"reason": "unwritable"}),
+            [named("RiskmonKafkaDown", A, TICKET), named("RiskmonForecastStale", A, TICKET)],
+            [named(BURN, A, PAGE, MISUSE), named("RiskmonKafkaDown", B, TICKET)],
         ),
         (
             named("RiskmonAbsent", A, TICKET),
@@ -150,7 +155,17 @@ UNHEALTHY = "RiskmonEstimatorUnhealthy"
             [named(BURN, PAGE, {"job": "other", "instance": "a:9108"})],
         ),
     ],
-    ids=["unhealthy-harm", "unhealthy", "stale", "forecast-stale", "kafka", "store", "absent", "no-target"],
+    ids=[
+        "unhealthy-harm",
+        "unhealthy",
+        "stale",
+        "forecast-stale",
+        "kafka",
+        "store",
+        "full-disk",
+        "absent",
+        "no-target",
+    ],
 )
 def test_what_silences_what(source, silenced, loud, alertmanager: StartAlertmanager):
     shown = states(alertmanager({}), source, *silenced, *loud)

@@ -148,6 +148,24 @@ def test_a_hanging_endpoint_is_left_after_the_timeout(waits):
     assert len(waits) == 1
 
 
+def test_an_endpoint_that_is_away_costs_the_tries_of_one_question_and_not_of_all(waits):
+    with serve(lambda number, text: Reply(status=500)) as endpoint:
+        judge = judge_at(endpoint, waits, retries=2, concurrency=8)
+        assert np.isnan(judge.judge(PROMPT, ["x"] * 100).scores).all()
+        # Eight at once went through their three tries; others may have begun before the last of them was done.
+        assert 24 <= len(endpoint.requests) <= 15 * 3
+        before = len(endpoint.requests)
+        judge.judge(PROMPT, ["x"] * 100)
+        assert len(endpoint.requests) >= before + 24  # the next batch asks again
+
+
+def test_an_endpoint_that_fails_now_and_then_is_asked_about_every_output(waits):
+    with serve(lambda number, text: Reply(status=500) if number % 4 == 0 else Reply("10")) as endpoint:
+        scores = judge_at(endpoint, waits, retries=0, concurrency=2).judge(PROMPT, ["x"] * 100).scores
+        assert len(endpoint.requests) == 100
+        assert np.isnan(scores).sum() == 25
+
+
 def test_nobody_listening_is_no_verdict(waits):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -149,6 +149,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
         "riskmon_config_last_reload_successful": 1,
         "riskmon_config_last_reload_success_timestamp_seconds": 1_772_805_021,  # 2026-03-06 13:50:21 UTC
+        "riskmon_store_last_write_timestamp_seconds": 1_773_065_238,
     }
 
 

@@ -24,6 +24,9 @@ from riskmon.errors import StoreUnavailable
 from riskmon.records import Horizon, Snapshot, TrafficStatus
 from riskmon.records.report import SampleTally
 from riskmon.store import Store
+from riskmon.store.database import Database
+from riskmon.store.engine import parse_url
+from riskmon.store.migrate import migrate
 
 
 def test_the_last_and_the_last_complete_cycle(store: Store) -> None:
@@ -57,8 +60,8 @@ def test_the_latest_forecasts_are_all_of_one_moment_and_exact(store: Store) -> N
         forecast(NOON + HOUR, None, 12.5),
         forecast(NOON + HOUR, CHAT, 3.0),
     ]
-    store.write_forecasts(newer)
     store.write_forecasts([forecast(NOON, CHAT, 7.0)])
+    store.write_forecasts(newer)
     store.write_forecasts([])
     assert store.latest_forecasts() == newer
     again = [forecast(NOON + HOUR, None, 13.0)]
@@ -96,6 +99,33 @@ def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
     with pytest.raises(StoreUnavailable) as caught:
         store.begin_cycle(NOON.replace(tzinfo=None))
     assert "aware" in str(caught.value.__cause__)
+
+
+def test_after_the_clock_was_set_back_the_newest_is_what_was_written_last(store: Store) -> None:
+    ahead, now = NOON + HOUR, NOON
+    for at, expected in ((ahead, 1.0), (now, 2.0)):
+        store.write_forecasts([forecast(at, None, expected)])
+        number = store.begin_cycle(at)
+        store.finish_cycle(number, summary(at, prompts=int(expected)))
+    assert store.last_forecast_at() == now
+    assert [made.expected for made in store.latest_forecasts()] == [2.0]
+    assert store.last_complete_cycle() == summary(now, prompts=2)
+    shown = store.snapshot(NOON)
+    assert (shown.forecast_at, shown.last_success) == (now, summary(now, prompts=2))
+
+
+def test_the_snapshot_says_when_the_store_was_last_written_to_here(store_url: str) -> None:
+    at = [NOON]
+    database = Database(parse_url(store_url), lambda: at[0])
+    migrate(database)
+    with Store(database) as store:
+        at[0] = NOON + HOUR
+        store.count_job_failure("forecast")
+        at[0] = NOON + 2 * HOUR
+        with pytest.raises(StoreUnavailable):
+            store.finish_cycle(7, summary(NOON))
+        assert store.counters().job_failures == {"forecast": 1}
+        assert store.snapshot(NOON).written_at == NOON + HOUR
 
 
 def test_lost_workers_are_counted_per_reason(store: Store) -> None:

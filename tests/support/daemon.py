@@ -79,15 +79,15 @@ class RunningDaemon:
 
 
 @contextmanager
-def running(config: Path) -> Iterator[RunningDaemon]:
-    """Start `riskmon run -c config`; whatever happens, it is gone afterwards."""
+def running(config: Path, **environment: str) -> Iterator[RunningDaemon]:
+    """Start `riskmon run -c config`, with further variables; whatever happens, it is gone afterwards."""
     log_file = config.with_name(f"daemon-{time.monotonic_ns()}.log")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, "run", "-c", str(config)],
             stdout=log,
             stderr=log,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         )
     try:
         yield RunningDaemon(process, log_file)

@@ -315,6 +315,7 @@ FULL = Snapshot(
         backtest("insult", 11 * "?"),
     ),
     backtest_at=NOW - timedelta(minutes=41),
+    written_at=NOW - timedelta(seconds=3),
 )
 
 EMPTY = Snapshot(taken_at=NOW)

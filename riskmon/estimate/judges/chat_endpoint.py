@@ -3,13 +3,15 @@
 A request that times out, finds no connection or is answered with 408, 429 or 5xx is tried again after a wait that
 doubles and is scattered, or after what `Retry-After` says. A request that is refused for what it holds (400, 413, 422:
 too long, or stopped by a content filter) has no answer and is not repeated. Any other refusal concerns all requests and
-is an error. The texts of requests and answers go into no message: endpoints echo what they are asked.
+is an error. Where an endpoint is away, every question of a batch would wait through all its tries; a `Patience` that
+the batch shares ends that. The texts of requests and answers go into no message: endpoints echo what they are asked.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -27,6 +29,33 @@ _LONGEST_WAIT_S = 30.0
 _LONGEST_HEEDED_S = 120.0  # an endpoint that asks for more is given up for this answer
 _PASSING = frozenset({408, 429})
 _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+
+
+class Patience:
+    """Of one batch of questions: after so many in a row that went through all tries in vain, the rest is not asked.
+
+    Args:
+        most: questions in vain; at least one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = self._most = most
+        self._lock = threading.Lock()
+
+    @property
+    def over(self) -> bool:
+        """Whether the endpoint is taken to be away."""
+        return self._left <= 0
+
+    def heard(self) -> None:
+        """The endpoint has said something."""
+        with self._lock:
+            self._left = self._most
+
+    def in_vain(self) -> None:
+        """A question had no answer after all tries."""
+        with self._lock:
+            self._left -= 1
 
 
 class ChatEndpoint:
@@ -68,12 +97,14 @@ class ChatEndpoint:
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         )
 
-    def ask(self, messages: Sequence[dict[str, str]]) -> str | None:
-        """The model's answer; None where there is none after all tries.
+    def ask(self, messages: Sequence[dict[str, str]], patience: Patience) -> str | None:
+        """The model's answer; None where there is none after all tries, or no patience is left.
 
         Raises:
             ModelUnavailable: the endpoint refuses all requests, as the status says.
         """
+        if patience.over:
+            return None
         body = {"model": self._model, "messages": list(messages), "temperature": 0}
         for tries in range(self._retries + 1):
             wait_s: float | None = None
@@ -84,19 +115,22 @@ class ChatEndpoint:
             else:
                 if response.is_success:
                     self._answered = True
+                    patience.heard()
                     return _content(response)
                 status = response.status_code
                 if status in _ABOUT_THE_REQUEST:
                     self._refused_with = status
+                    patience.heard()
                     return None
                 if status < 500 and status not in _PASSING:
                     self._refuse(status)
                 fault, wait_s = f"status {status}", _retry_after_s(response)
             log.debug("the judge's endpoint failed (%s), try %d of %d", fault, tries + 1, self._retries + 1)
             if wait_s is not None and wait_s > _LONGEST_HEEDED_S:
-                return None
+                break
             if tries < self._retries:
                 self._sleep(_backoff_s(tries) if wait_s is None else wait_s)
+        patience.in_vain()
         return None
 
     def require_use(self) -> None:

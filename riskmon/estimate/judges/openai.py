@@ -2,8 +2,9 @@
 
 An answer counts only if it is that number and nothing else (`85`, `85/100`): a judge that reasons in its answer has not
 kept to the form, and picking a number out of its words would be a guess. Outputs are asked about at once, as many as
-`concurrency` allows; verdicts come back in order. What stays without a readable answer has no verdict and is counted in
-one log line.
+`concurrency` allows; verdicts come back in order. Once so many in a row had no answer that the endpoint must be away,
+the rest is not asked: a batch then costs the tries of a few questions, and not those of all. What stays without a
+readable answer has no verdict and is counted in one log line.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from riskmon.config import OpenAIJudge
-from riskmon.estimate.judges.chat_endpoint import ChatEndpoint
+from riskmon.estimate.judges.chat_endpoint import ChatEndpoint, Patience
 from riskmon.estimate.judges.identity import judge_id
 from riskmon.estimate.judges.questions import LARGEST, instructions, material
 from riskmon.records import Prompt, Verdicts
 
 log = logging.getLogger(__name__)
 
+# Fewer in a row may be chance.
+_IN_VAIN = 8
 _NUMBER = re.compile(rf"\s*([0-9]{{1,3}}(?:\.[0-9]{{1,6}})?)\s*(?:/\s*{LARGEST})?\s*")
 
 
@@ -50,9 +53,10 @@ class OpenAI:
         """
         if not outputs:
             return Verdicts(np.empty(0))
+        patience = Patience(max(_IN_VAIN, self._concurrency))
         pool = ThreadPoolExecutor(min(self._concurrency, len(outputs)), thread_name_prefix="judge")
         try:
-            scores = np.array(list(pool.map(lambda output: self._score(prompt, output), outputs)))
+            scores = np.array(list(pool.map(lambda output: self._score(prompt, output, patience), outputs)))
         finally:
             pool.shutdown(cancel_futures=True)
         unreadable = int(np.isnan(scores).sum())
@@ -64,12 +68,13 @@ class OpenAI:
             )
         return Verdicts(scores)
 
-    def _score(self, prompt: Prompt, output: str) -> float:
+    def _score(self, prompt: Prompt, output: str, patience: Patience) -> float:
         answer = self._endpoint.ask(
             [
                 {"role": "system", "content": self._instructions},
                 {"role": "user", "content": material(prompt, output)},
-            ]
+            ],
+            patience,
         )
         return math.nan if answer is None else parse_rating(answer)
 

@@ -71,6 +71,7 @@ def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]
     yield from _static(facts)
     if snapshot is None:
         return
+    yield family(names.STORE_LAST_WRITE, [((), timestamp(snapshot.written_at))])
     yield from forecasts(snapshot, facts)
     yield from changes(snapshot, facts)
     yield from cycles(snapshot, facts)

@@ -10,6 +10,13 @@ STORE_UP = Metric(
     "bool",
     "1 when the store could be read for this scrape, 0 when not; at 0 all that it holds is absent.",
 )
+STORE_LAST_WRITE = Metric(
+    "riskmon_store_last_write_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the store last took what was written to it, or was opened, as a Unix timestamp; it is written to every few "
+    "seconds, so one that stands still says that it is locked or full.",
+)
 JOB_FAILURES = Metric(
     "riskmon_job_failures_total",
     "counter",

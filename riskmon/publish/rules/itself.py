@@ -15,6 +15,9 @@ from riskmon.publish.rules.timing import Timing
 _FREQUENT = ("intake", "load", "estimate", "forecast", "back-test", "purge", "catch-up")
 _FREQUENT_OVER = timedelta(hours=1)
 _RARE_OVER = timedelta(days=1)
+# The intake writes every two seconds, and at most every fifteen while the source is away; a write that waits for its
+# turn is given up after half a minute.
+_WRITE_OVERDUE = timedelta(minutes=1)
 # A single day may come out above its interval by chance.
 _DAYS_ABOVE = 1
 
@@ -26,7 +29,7 @@ def itself_group(config: RulesConfig, timing: Timing) -> Group:
         "riskmon-itself",
         (
             _absent(config),
-            _store_down(series, config),
+            *_store_down(series, config),
             _forecast_stale(series, config, timing),
             _jobs(series, config),
             _reload_failed(series, config),
@@ -48,14 +51,29 @@ def _absent(config: RulesConfig) -> Alert:
     )
 
 
-def _store_down(series: Series, config: RulesConfig) -> Alert:
-    return Alert(
-        "RiskmonStoreDown",
-        "ticket",
-        f"{series(names.STORE_UP)} == 0",
-        config.health_for,
-        "riskmon cannot read its store.",
-        "The store of {{ $labels.instance }} cannot be read, so no forecast is published and nothing is counted.",
+def _store_down(series: Series, config: RulesConfig) -> tuple[Alert, ...]:
+    overdue = min(_WRITE_OVERDUE, config.health_for)
+    summary = "riskmon cannot use its store."
+    return (
+        Alert(
+            "RiskmonStoreDown",
+            "ticket",
+            f"{series(names.STORE_UP)} == 0",
+            config.health_for,
+            summary,
+            "The store of {{ $labels.instance }} cannot be read, so no forecast is published and nothing is counted.",
+            {"reason": "unreadable"},
+        ),
+        Alert(
+            "RiskmonStoreDown",
+            "ticket",
+            f"time() - {series(names.STORE_LAST_WRITE)} > {seconds(overdue)}",
+            config.health_for,
+            summary,
+            "The store of {{ $labels.instance }} has taken no write for {{ $value | humanizeDuration }}, so nothing is "
+            "counted and no forecast is made; those shown are old.",
+            {"reason": "unwritable"},
+        ),
     )
 
 
