@@ -208,8 +208,8 @@ def _process(docs: Docs) -> list[AnyPanel]:
         .span(6),
         tile(
             "When did the store take a write?",
-            "Time since the store last took what was written to it, which is tried every few seconds. One that grows says "
-            "that it is locked or full.",
+            "Time since the store last took what was written to it, which is tried every few seconds. One that grows "
+            "says that it is locked or full.",
             "s",
             present(age(names.STORE_LAST_WRITE), "age"),
         )
