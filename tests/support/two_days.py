@@ -231,13 +231,16 @@ def _horizons(day: Forecast) -> list[Forecast]:
     made = []
     for horizon, share in ((Horizon.TODAY, 0.94), (Horizon.WEEK, 7.1)):
         narrow = share**-0.5 if share > 1 else 1.0
+        ends = ("lower", "upper", "lower_50", "upper_50", "lower_99", "upper_99")
         made.append(
             replace(
                 day,
                 horizon=horizon,
                 expected=share * day.expected,
-                lower=share * (day.expected - narrow * (day.expected - day.lower)),
-                upper=share * (day.expected + narrow * (day.upper - day.expected)),
+                **{
+                    end: round(share * (day.expected + narrow * (getattr(day, end) - day.expected)))
+                    for end in ends
+                },
                 requests=share * day.requests,
                 over_budget_probability=_over(day.harm, day.expected * share / max(round(share), 1)),
             )
