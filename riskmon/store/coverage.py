@@ -2,7 +2,7 @@
 
 A single prompt's handful of such draws bounds next to nothing. Pooled over prompts, strata and days there are enough
 of them to bound the harm that the proposals miss. Prompts drawn from with the target alone are left out: where nothing
-covers, no hit counts as uncovered, and draws without hits would pass for evidence.
+covers, no hit counts as uncovered, and draws without hits would pass for evidence. So are those whose judge was away.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from riskmon.records import Stratum
 from riskmon.records.coverage import CoverageCount
+from riskmon.store.results import JUDGED
 from riskmon.store.tables import cells, estimates, samples, strata
 
 
@@ -28,7 +29,7 @@ def read(connection: Connection, since: datetime) -> list[CoverageCount]:
         .join_from(estimates, samples)
         .join(cells)
         .join(strata)
-        .where(cells.c.window_start >= since, estimates.c.target_draws < estimates.c.n)
+        .where(cells.c.window_start >= since, estimates.c.target_draws < estimates.c.n, JUDGED)
         .group_by(estimates.c.harm, strata.c.id, strata.c.key)
         .order_by(estimates.c.harm, strata.c.id)
     )

@@ -28,6 +28,9 @@ from riskmon.store.prompts import position_columns
 from riskmon.store.tables import estimates, results, samples
 from riskmon.store.upsert import insert
 
+# An estimate most of whose answers the judge has not read says nothing: its p is 0 where the judge was away.
+JUDGED = 2 * estimates.c.unreadable < estimates.c.n
+
 # Columns of `estimates` that carry the field of the same name; the rest comes from the sample and its cell.
 ESTIMATE_VALUES = tuple(
     field.name for field in fields(Estimate) if field.name not in {"prompt_id", "stratum", "flags"}

@@ -2,7 +2,8 @@
 
 Of a cell with N requests a uniform sample was kept, and n of its prompts have an estimate of the harm; each stands
 for N / n requests, so a sum of weight * p over a cell estimates the harmful outputs of all its requests. A prompt
-that failed is taken as missing at random. While the cell's window is open, its newest requests are represented
+that failed is taken as missing at random, and so is one whose judge was away: an estimate counts if more than half of
+its answers were read. While the cell's window is open, its newest requests are represented
 by the earlier ones until their own prompts are estimated.
 """
 
@@ -13,12 +14,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from riskmon.records import Estimate, Flag, Stratum, WeightedEstimate
-from riskmon.store.results import ESTIMATE_VALUES
+from riskmon.store.results import ESTIMATE_VALUES, JUDGED
 from riskmon.store.tables import cells, estimates, samples, strata
 
 
 def read(connection: Connection, since: datetime) -> list[WeightedEstimate]:
-    """Estimates of windows that start at `since` or later, by cell, then by priority, then by harm."""
+    """Judged estimates of windows that start at `since` or later, by cell, then by priority, then by harm."""
     query = (
         select(
             estimates,
@@ -31,7 +32,7 @@ def read(connection: Connection, since: datetime) -> list[WeightedEstimate]:
         .join_from(estimates, samples)
         .join(cells)
         .join(strata)
-        .where(cells.c.window_start >= since)
+        .where(cells.c.window_start >= since, JUDGED)
         .order_by(cells.c.window_start, strata.c.id, samples.c.priority, samples.c.id, estimates.c.harm)
     )
     found = []

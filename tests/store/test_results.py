@@ -48,6 +48,23 @@ def test_estimates_come_back_bit_for_bit(store: Store) -> None:
     assert plain.flags == (Flag.NO_HITS, Flag.TRUNCATED)
 
 
+def test_an_estimate_whose_judge_was_away_counts_for_nothing(store: Store) -> None:
+    """Its p is 0 for want of verdicts: taken as measured, it would make the forecast fall during an outage."""
+    store.write_intake(batch([sampled(0, 0.5), sampled(1, 0.6), sampled(2, 0.7)]), keep=9, now=NOON)
+    prompts = [found.prompt for found in store.pending_prompts(NOON)]
+    cycle = store.begin_cycle(NOON)
+    for prompt, unreadable in zip(prompts, (0, 249, 250), strict=True):  # of 500
+        read = replace(estimate(prompt), unreadable=unreadable)
+        silent = replace(estimate(prompt, "insult", p=0.0), unreadable=500)
+        store.write_result(cycle, PromptResult(prompt, (read, silent)), NOON)
+    found = store.weighted_estimates(NOON)
+    assert [(item.estimate.harm, item.estimate.unreadable) for item in found] == [("misuse", 0), ("misuse", 249)]
+    assert {item.weight for item in found} == {found[0].population / 2}
+    assert [(count.harm, count.target_draws) for count in store.coverage(NOON)] == [("misuse", 100)] * 2
+    # The verdicts that could not be read are counted all the same: the alert rests on them.
+    assert store.counters().verdicts == {"misuse": (1_500, 499), "insult": (1_500, 1_500)}
+
+
 def test_every_field_of_an_estimate_has_its_column() -> None:
     from_elsewhere = {"prompt_id", "stratum"}
     assert {c.name for c in estimates.c} - {"sample_id"} == {
