@@ -51,13 +51,15 @@ def test_a_backup_is_restored_and_forecasts_the_same(config, tmp_path):
     assert "exists and is not overwritten" in again.stderr
     assert "Traceback" not in again.stderr
 
-    # The store is lost; the steps of docs/operations.md.
+    # The store is lost; the steps of docs/operations.md, with the key that was kept apart.
+    key = (tmp_path / "riskmon.db.key").rename(tmp_path / "kept.key")
     for file in tmp_path.glob("riskmon.db*"):
-        file.write_bytes(b"lost")
-    for file in tmp_path.glob("riskmon.db-*"):
         file.unlink()
-    database.unlink()
     copy.rename(database)
+    done = run("forecast", "-c", str(config))
+    assert done.returncode == 2, done.stderr
+    assert "there is no key file" in done.stderr
+    key.rename(tmp_path / "riskmon.db.key")
     assert forecast_of(database, config, now) == (made, counters)
     shown = run("forecast", "-c", str(config), "--json")
     assert shown.returncode == 0, shown.stderr

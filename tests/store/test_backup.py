@@ -9,6 +9,7 @@ import pytest
 from support.store_records import NOON, batch, sampled
 from support.store_writer import PER_BATCH, write_batches
 
+from riskmon.config import StoreConfig
 from riskmon.errors import ConfigError, InputError, StoreUnavailable
 from riskmon.store import back_up, open_store
 
@@ -18,6 +19,11 @@ def url(tmp_path):
     with open_store(f"sqlite:///{tmp_path}/risk.db") as store:
         store.write_intake(batch([sampled(0, 0.5)]), keep=5, now=NOON)
     return f"sqlite:///{tmp_path}/risk.db"
+
+
+def opened(file, *, key_of):
+    """A copy with the key of the store it was made of, which a backup leaves where it is."""
+    return open_store(StoreConfig(url=f"sqlite:///{file}", key_file=key_of / "risk.db.key"))
 
 
 def mode(path):
@@ -37,7 +43,7 @@ def test_copies_made_while_a_process_writes_hold_whole_batches_only(tmp_path):
                 made = back_up(url, tmp_path / f"copy-{number}.db")
                 after = live.counters().consumed
                 assert made.size_bytes == (tmp_path / f"copy-{number}.db").stat().st_size
-                with open_store(f"sqlite:///{tmp_path}/copy-{number}.db") as copy:
+                with opened(tmp_path / f"copy-{number}.db", key_of=tmp_path) as copy:
                     consumed = copy.counters().consumed
                     assert copy.next_offsets("prompts") == {0: consumed}
                     assert sum(window.requests for window in copy.volume(NOON)) == consumed * 9 // PER_BATCH
@@ -70,7 +76,7 @@ def test_the_copy_is_one_private_file_with_the_schema_as_it_was(url, tmp_path):
         assert copy.execute("SELECT version_num FROM riskmon_schema").fetchone() == (made.schema,)
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert store.counters().consumed == 1
-    with open_store(f"sqlite:///{folder}/copy.db") as restored:
+    with opened(folder / "copy.db", key_of=tmp_path) as restored:
         assert restored.counters().consumed == 1
         assert [item.prompt for item in restored.sampled_prompts(NOON)] == [sampled(0, 0.5).prompt]
 
