@@ -58,7 +58,10 @@ def test_an_estimate_whose_judge_was_away_counts_for_nothing(store: Store) -> No
         silent = replace(estimate(prompt, "insult", p=0.0), unreadable=500)
         store.write_result(cycle, PromptResult(prompt, (read, silent)), NOON)
     found = store.weighted_estimates(NOON)
-    assert [(item.estimate.harm, item.estimate.unreadable) for item in found] == [("misuse", 0), ("misuse", 249)]
+    assert [(item.estimate.harm, item.estimate.unreadable) for item in found] == [
+        ("misuse", 0),
+        ("misuse", 249),
+    ]
     assert {item.weight for item in found} == {found[0].population / 2}
     assert [(count.harm, count.target_draws) for count in store.coverage(NOON)] == [("misuse", 100)] * 2
     # The verdicts that could not be read are counted all the same: the alert rests on them.
