@@ -25,7 +25,7 @@ from riskmon.config_file import parse_config
 from riskmon.estimate.cycle import summarize_cycle
 from riskmon.publish import Facts, Server, build_app
 from riskmon.publish.rules import render_rules
-from riskmon.records import Estimate, Flag, PromptResult, SampledPrompt, Stratum
+from riskmon.records import Estimate, Flag, PromptResult, SampledPrompt, Snapshot, Stratum, TrafficStatus
 from riskmon.store import Store, open_store
 
 AGENTS = Stratum((("route", "agents"),))
@@ -160,9 +160,15 @@ def wait_until(holds: Callable[[], Any], what: str) -> Any:
 
 @contextmanager
 def serving(store: Store, config: Config) -> Iterator[str]:
-    """The real exposition of the store."""
+    """The real exposition of the store, to which an intake writes all the while."""
+
+    def read() -> Snapshot:
+        now = datetime.now(UTC)
+        store.write_traffic_status(TrafficStatus(up=True, lag_messages=0, at=now))
+        return store.snapshot(now)
+
     facts = Facts.from_config(config, version="0.1.0")
-    app = build_app(lambda: store.snapshot(datetime.now(UTC)), lambda: facts, lambda: {"publish": True}, list)
+    app = build_app(read, lambda: facts, lambda: {"publish": True}, list)
     with Server(app, "127.0.0.1:0") as server:
         host, port = server.address
         yield f"{host}:{port}"

@@ -18,6 +18,7 @@ _RARE_OVER = timedelta(days=1)
 # The intake writes every two seconds, and at most every fifteen while the source is away; a write that waits for its
 # turn is given up after half a minute.
 _WRITE_OVERDUE = timedelta(minutes=1)
+_WRITE_LATE = timedelta(seconds=5)  # the intake writes every two
 # A single day may come out above its interval by chance.
 _DAYS_ABOVE = 1
 
@@ -52,7 +53,7 @@ def _absent(config: RulesConfig) -> Alert:
 
 
 def _store_down(series: Series, config: RulesConfig) -> tuple[Alert, ...]:
-    overdue = min(_WRITE_OVERDUE, config.health_for)
+    overdue = max(_WRITE_LATE, min(_WRITE_OVERDUE, config.health_for))
     summary = "riskmon cannot use its store."
     return (
         Alert(
