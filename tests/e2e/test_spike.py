@@ -27,7 +27,7 @@ from riskmon.publish.rules import render_rules
 CALM, RISKY = "ask red or blue", "blue calm and"
 TOKENS = 3
 PER_SECOND = {"chat": 12, "agents": 8}
-WITHIN_S = 120.0
+WITHIN_S = 200.0
 
 
 class Traffic:
@@ -83,7 +83,8 @@ def configure(folder: Path, world: World, broker: Cluster, topic: str) -> Path:
             "flush_interval": "200ms",
         },
         sensitivity={"schedule": None},
-        rules={"sustained": "500ms", "trailing_window": "60s"},
+        # A hundred draws of a toy have heavy weights now and then, which would silence the page.
+        rules={"sustained": "500ms", "trailing_window": "60s", "unhealthy_share": 0.99},
     )
 
 
