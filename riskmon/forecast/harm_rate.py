@@ -76,6 +76,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from riskmon.forecast.hajek import hajek_variance
 from riskmon.forecast.uncovered import EarlierDraws
 from riskmon.forecast.unseen import Unseen
 from riskmon.records import FloatArray, IntArray, WeightedEstimate
@@ -192,7 +193,8 @@ def harm_rate(
         unseen=Unseen.after(
             sample.p, sample.p - sample.uncovered, share, sample.target_draws + earlier.target_draws
         ),
-        prompts_variance=_between(sample.p, share, within_variance),
+        # What the estimates show carries their own noise.
+        prompts_variance=max(0.0, hajek_variance(sample.p, share) - within_variance),
         samples_variance=within_variance,
         judged=np.full(draws, mean),
     )
@@ -273,18 +275,6 @@ def _bootstrap(p: FloatArray, share: FloatArray, draws: int, rng: np.random.Gene
         index = rng.integers(m, size=(stop - start, m))
         means[start:stop] = harm[index].sum(axis=1) / share[index].sum(axis=1)
     return means
-
-
-def _between(p: FloatArray, share: FloatArray, within_variance: float) -> float:
-    """Variance of the Hajek mean that other prompts would have made: what m estimates show, less their own noise.
-
-    What they show is linearised, sum_i share_i^2 (p_i - p_bar)^2, times m / (m - 1); one prompt shows nothing.
-    """
-    m = len(p)
-    if m == 1:
-        return 0.0
-    shown = float(((share * (p - share @ p)) ** 2).sum()) * m / (m - 1)
-    return max(0.0, shown - within_variance)
 
 
 def _gamma(mean: float, variance: float, draws: int, rng: np.random.Generator) -> FloatArray:

@@ -25,7 +25,8 @@ from datetime import datetime, timedelta
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from riskmon.records import Stratum, WeightedEstimate
+from riskmon.forecast.hajek import hajek_variance
+from riskmon.records import FloatArray, Stratum, WeightedEstimate
 
 DAY = timedelta(days=1)
 _P_VALUE = 1e-4
@@ -66,41 +67,32 @@ def after_moves(estimates: Iterable[WeightedEstimate], moved: Moves) -> list[Wei
 
 def _move(items: Sequence[WeightedEstimate], now: datetime) -> datetime | None:
     """The most likely moment of a step, None where there is none."""
-    today = [item for item in items if item.cell[0] >= now - DAY]
-    before = [item for item in items if item.cell[0] < now - DAY]
-    both = {item.cell[0] for item in today} & {item.cell[0] + DAY for item in before}
+    before = np.array([item.cell[0] < now - DAY for item in items])
+    # Each window of the day before stands at the same hour of the last one.
+    hours = [item.cell[0] + DAY if old else item.cell[0] for item, old in zip(items, before, strict=True)]
+    both = {hour for hour, old in zip(hours, before, strict=True) if old}
+    both &= {hour for hour, old in zip(hours, before, strict=True) if not old}
+    hour = np.array([hour.timestamp() if hour in both else -np.inf for hour in hours])
+    p = np.array([item.estimate.p for item in items])
+    weight = np.array([item.weight for item in items], dtype=np.float64)
     best, smallest = None, _P_VALUE
     for moment in sorted(both):
-        new = [item for item in today if item.cell[0] in both and item.cell[0] >= moment]
-        old = [item for item in before if item.cell[0] + DAY in both and item.cell[0] + DAY >= moment]
-        if min(len(new), len(old)) < _FEWEST:
+        since = hour >= moment.timestamp()
+        new, old = since & ~before, since & before
+        if min(new.sum(), old.sum()) < _FEWEST:
             break
-        p_value = _differs(new, old)
+        p_value = _differs(p[new], weight[new], p[old], weight[old])
         if p_value < smallest:
             best, smallest = moment, p_value
     return best
 
 
-def _differs(new: Sequence[WeightedEstimate], old: Sequence[WeightedEstimate]) -> float:
+def _differs(new: FloatArray, new_weight: FloatArray, old: FloatArray, old_weight: FloatArray) -> float:
     """P-value of the ranks; 1 where the means do not bear it out."""
-    (mean_new, var_new), (mean_old, var_old) = _mean(new), _mean(old)
-    gap = mean_new - mean_old
-    if abs(gap) < _STANDARD_ERRORS * np.sqrt(var_new + var_old) or gap == 0:
+    new_share, old_share = new_weight / new_weight.sum(), old_weight / old_weight.sum()
+    gap = float(new_share @ new - old_share @ old)
+    spread = np.sqrt(hajek_variance(new, new_share) + hajek_variance(old, old_share))
+    if abs(gap) < _STANDARD_ERRORS * spread or gap == 0:
         return 1.0
     side = "greater" if gap > 0 else "less"
-    ranks = mannwhitneyu(
-        [item.estimate.p for item in new],
-        [item.estimate.p for item in old],
-        alternative=side,
-        method="asymptotic",
-    )
-    return 2 * float(ranks.pvalue)
-
-
-def _mean(items: Sequence[WeightedEstimate]) -> tuple[float, float]:
-    """Hajek mean of p, and its variance, linearised."""
-    p = np.array([item.estimate.p for item in items])
-    share = np.array([item.weight for item in items], dtype=np.float64)
-    share /= share.sum()
-    mean = float(share @ p)
-    return mean, float(((share * (p - mean)) ** 2).sum()) * len(p) / (len(p) - 1)
+    return 2 * float(mannwhitneyu(new, old, alternative=side, method="asymptotic").pvalue)

@@ -137,19 +137,22 @@ class Estimate:
         """Whether the judge has read more than half of the answers; otherwise p is that of a judge that was away."""
         return 2 * self.unreadable < self.n
 
+    @property
+    def unknown(self) -> bool:
+        """Whether p is no number: false alarms alone could make it, or most answers were not judged."""
+        return Flag.BELOW_JUDGE_FLOOR in self.flags or not self.judged
+
     def as_contract(self) -> dict[str, Any]:
         """The fields of a `riskmon estimate` output line, in their documented order.
 
-        An estimate that the judge's false alarms alone could make, or most of whose answers it has not read, is no
-        number: p and its error are then None.
+        Where p is unknown, it and its error are None.
         """
-        unknown = Flag.BELOW_JUDGE_FLOOR in self.flags or not self.judged
         return {
             "prompt_id": self.prompt_id,
             "harm": self.harm,
             "stratum": self.stratum.as_dict(),
-            "p": None if unknown else self.p,
-            "stderr": None if unknown else self.stderr,
+            "p": None if self.unknown else self.p,
+            "stderr": None if self.unknown else self.stderr,
             "ci_low": self.ci_low,
             "ci_high": self.ci_high,
             "upper_bound": self.upper_bound,

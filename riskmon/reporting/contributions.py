@@ -37,7 +37,7 @@ def top_contributors(
             stratum=item.estimate.stratum,
             window_start=item.cell[0],
             weight=item.weight,
-            p=None if Flag.BELOW_JUDGE_FLOOR in item.estimate.flags else item.estimate.p,
+            p=None if item.estimate.unknown else item.estimate.p,
             ci_low=item.estimate.ci_low,
             ci_high=item.estimate.ci_high,
             upper_bound=item.estimate.upper_bound,

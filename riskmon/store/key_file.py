@@ -17,7 +17,6 @@ from pathlib import Path
 from riskmon.errors import StoreLocked
 from riskmon.store.keyring import encode_keys, parse_keys
 
-_MODE = 0o600
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

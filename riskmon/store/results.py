@@ -28,7 +28,7 @@ from riskmon.store.prompts import position_columns
 from riskmon.store.tables import estimates, results, samples
 from riskmon.store.upsert import insert
 
-# An estimate most of whose answers the judge has not read says nothing: its p is 0 where the judge was away.
+# `Estimate.judged`, for queries: where the judge was away p is 0 for want of verdicts.
 JUDGED = 2 * estimates.c.unreadable < estimates.c.n
 
 # Columns of `estimates` that carry the field of the same name; the rest comes from the sample and its cell.
