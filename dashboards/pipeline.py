@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common
 
 from dashboards import queries
+from dashboards.estimator import cycle_time
 from dashboards.frame import AnyPanel, Row, board
 from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
@@ -161,13 +162,7 @@ def _jobs(docs: Docs) -> list[AnyPanel]:
         )
         .min(0)
         .links([docs.runbook("RiskmonJobFailing")]),
-        graph(
-            "How long does a cycle take?",
-            "Wall time of the last successful estimate cycle.",
-            "s",
-            query(series(names.ESTIMATE_DURATION), "duration"),
-            empty="No estimate cycle yet",
-        ).min(0),
+        cycle_time(),
     ]
 
 
