@@ -98,21 +98,33 @@ class SampledPrompt:
     Attributes:
         prompt: the prompt; its `position` is set.
         window_start: start of the counting window it fell into.
-        priority: keyed hash of the position, uniform in (0, 1); the smallest of a cell are kept.
+        priority: keyed hash of the position, uniform in (0, 1), divided by `size`; the smallest of a cell are kept.
+        size: relative chance of being kept, above 0; 1 where all are kept alike.
+        stands_for: requests that it was read on behalf of; 1 where every message is read.
     """
 
     prompt: Prompt
     window_start: datetime
     priority: float
+    size: float = 1.0
+    stands_for: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeWindow:
-    """Requests of one stratum counted in one window: exact, not sampled."""
+    """Requests of one stratum in one window.
+
+    Attributes:
+        start: start of the window.
+        stratum: the cell's stratum.
+        requests: their number.
+        variance: sampling variance of that number; 0 where every message was read and the count is exact.
+    """
 
     start: datetime
     stratum: Stratum
     requests: int
+    variance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +137,8 @@ class IntakeBatch:
         sample: candidates for the bottom-k of their cell.
         rejected: undecodable messages per reason.
         next_offsets: per (topic, partition), the offset to resume from.
+        first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
+        variances: sampling variance of `requests`, where it is not exact.
     """
 
     consumed: int = 0
@@ -132,6 +146,8 @@ class IntakeBatch:
     sample: Sequence[SampledPrompt] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
