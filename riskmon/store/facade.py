@@ -8,6 +8,8 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -58,6 +60,7 @@ from riskmon.store import (
 from riskmon.store.counts import Count
 from riskmon.store.database import Database
 from riskmon.store.history import History
+from riskmon.store.leases import Leases
 from riskmon.store.purge import purge
 
 
@@ -66,10 +69,14 @@ class Store:
 
     Attributes:
         history: what a report or a back-test looks back on.
+        process: names this process where several meet in the store: host and number.
+        leases: work that one process at a time does.
     """
 
     def __init__(self, database: Database) -> None:
         self.history = History(database)
+        self.process = f"{socket.gethostname()}-{os.getpid()}"
+        self.leases = Leases(database, self.process)
         self._database = database
 
     def __repr__(self) -> str:
@@ -122,12 +129,20 @@ class Store:
         return self._database.fetch(intake.thresholds, keep, since)
 
     def write_traffic_status(self, traffic: TrafficStatus) -> None:
-        """Replaces the source's health."""
-        self._database.apply(status.write, traffic)
+        """Replaces the source's health as this process sees it."""
+        self._database.apply(status.write, self.process, traffic)
 
-    def traffic_status(self) -> TrafficStatus | None:
-        """The source's health as last written."""
-        return self._database.fetch(status.read)
+    def end_traffic_status(self) -> None:
+        """Notes that this process reads the source no longer."""
+        self._database.apply(status.end, self.process)
+
+    def traffic_status(self, now: datetime) -> TrafficStatus | None:
+        """The source's health as all processes that read it see it; None where none ever did."""
+        return self._database.fetch(status.read, now)
+
+    def own_traffic_status(self) -> TrafficStatus | None:
+        """The source's health as this process last wrote it."""
+        return self._database.fetch(status.read_one, self.process)
 
     # ---- estimate
 

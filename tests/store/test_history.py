@@ -89,7 +89,7 @@ def test_volume_is_ordered_by_time_then_by_first_sight(store: Store) -> None:
 def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
     local = NOON.astimezone(timezone(timedelta(hours=-7))) + timedelta(microseconds=1)
     store.write_traffic_status(TrafficStatus(True, 0, local))
-    found = store.traffic_status()
+    found = store.traffic_status(NOON)
     assert found is not None
     assert found.at == local
     assert found.at.tzinfo is UTC
@@ -144,7 +144,8 @@ def test_job_failures_are_counted_per_job(store: Store) -> None:
 def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
     assert store.snapshot(NOON) == Snapshot(taken_at=NOON)
     store.write_intake(batch([sampled(0, 0.5)]), keep=9, now=NOON)
-    store.write_traffic_status(TrafficStatus(True, 3, NOON))
+    checked = TrafficStatus(True, 3, NOON + 2 * HOUR)
+    store.write_traffic_status(checked)
     total, of_week, of_chat = (
         forecast(NOON, None, 2.0),
         forecast(NOON, None, 14.0, Horizon.WEEK),
@@ -161,7 +162,7 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
         last_cycle=summary(NOON + HOUR, complete=False),
         last_success=summary(NOON),
         forecast_at=NOON,
-        traffic=TrafficStatus(True, 3, NOON),
+        traffic=checked,
         history=(forecast(NOON, None, 2.0),),
     )
 
