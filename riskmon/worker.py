@@ -90,7 +90,9 @@ class DeviceWorker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         config = self._config
-        process = context.Process(target=_serve, args=(theirs, config), name="riskmon-device", daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, config, logs.role()), name="riskmon-device", daemon=True
+        )
         process.start()
         theirs.close()
         self._process, self._pipe = process, ours
@@ -211,11 +213,12 @@ class DeviceWorker:
                 process.join()
 
 
-def _serve(pipe: Connection, config: Config) -> None:
+def _serve(pipe: Connection, config: Config, role: str | None) -> None:
     """Body of the worker process."""
     # Ctrl-C and a closed terminal reach the whole process group; the daemon decides when the worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logs.speak_as(role)
     logs.configure(config.logging)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy

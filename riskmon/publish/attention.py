@@ -35,7 +35,8 @@ def concerns(
     found += _over_budget(snapshot, facts)
     found += _late(snapshot, facts)
     if (traffic := snapshot.traffic) is not None and not traffic.up:
-        found.append(f"The traffic source does not answer. {traffic.detail}".rstrip())
+        fault = "The traffic source does not answer." if traffic.readers else ""
+        found.append(f"{fault} {traffic.detail}".strip())
     if snapshot.last_cycle is not None:
         found += _unhealthy(snapshot.last_cycle)
     harms = {harm.name for harm in facts.harms}

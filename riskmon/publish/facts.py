@@ -13,7 +13,7 @@ from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import Forecast, Snapshot, Stratum
+from riskmon.records import Forecast, Role, Snapshot, Stratum
 from riskmon.records.sensitivity import StratumSensitivity
 
 
@@ -56,6 +56,7 @@ class Facts:
             counters start at 0 instead of appearing with the first event.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
         state: how the configuration file was read last.
+        role: what of the whole this process does.
     """
 
     version: str
@@ -69,6 +70,7 @@ class Facts:
     estimate_schedule: str = ""
     forecast_schedule: str = ""
     state: ConfigState = _UNKNOWN
+    role: Role = Role.ALL
 
     @classmethod
     def from_config(
@@ -80,6 +82,7 @@ class Facts:
         jobs: Sequence[str] = (),
         worker_losses: Sequence[str] = (),
         state: ConfigState = _UNKNOWN,
+        role: Role = Role.ALL,
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -98,6 +101,7 @@ class Facts:
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
             state=state,
+            role=role,
         )
 
     def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:

@@ -46,9 +46,8 @@ def find_incidents(
     ]
     found += _gaps(windows, window, since, now)
     if status is not None and not status.up:
-        found.append(
-            Incident(IncidentKind.SOURCE_DOWN, status.at, None, "the traffic source does not answer")
-        )
+        told = "the traffic source does not answer" if status.readers else "nothing reads the traffic"
+        found.append(Incident(IncidentKind.SOURCE_DOWN, status.at, None, told))
     return tuple(sorted(found, key=lambda incident: (incident.start, incident.kind)))
 
 

@@ -63,9 +63,10 @@ def _freshness(snapshot: Snapshot, estimate_schedule: str, forecast_schedule: st
             f"Estimates are out of date: the last complete cycle ended {clock(success.finished_at)}.",
         )
     if snapshot.traffic is not None and not snapshot.traffic.up:
-        yield Finding(
-            Trust.CAUTION, "The traffic source does not answer, so requests are missing from the counts."
+        fault = (
+            "The traffic source does not answer" if snapshot.traffic.readers else "Nothing reads the traffic"
         )
+        yield Finding(Trust.CAUTION, f"{fault}, so requests are missing from the counts.")
 
 
 def _last_cycle(cycle: CycleSummary | None) -> Iterator[Finding]:

@@ -95,6 +95,11 @@ class Store:
         """The id of the key that seals text, and where it comes from, for people."""
         return f"key {self._database.keyring.ids[0]} of {self._database.keyring.origin}"
 
+    @property
+    def written_at(self) -> datetime:
+        """When a write of this process last went through; before the first one, when the store was opened."""
+        return self._database.written_at
+
     def close(self) -> None:
         """Closes the connections."""
         self._database.close()

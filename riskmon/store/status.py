@@ -2,9 +2,9 @@
 
 Readers of one topic share its partitions, so what is unread is the sum over them. A reader counts while its word is
 fresh: one that ended says so, and one that says nothing for a minute (or whose clock is that far off) is taken for
-gone. The source is up while there is a reader and every one of them reaches it. The rows of those that are gone stay for
-an hour after the last word of them, so that the status can name them; then a reader that lives clears them away. Where
-none lives they stay, for silence is what must be told.
+gone. The source is up while there is a reader and every one of them reaches it. The status names those that are gone;
+an hour after their last word a reader that lives clears them away. Where none lives they stay, for silence is what
+must be told.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read(connection: Connection, now: datetime) -> TrafficStatus | None:
         last = rows[0]
         how = "ended in order" if last.ended else f"has said nothing since {last.at:%Y-%m-%d %H:%M:%S} UTC"
         told = f"Nothing reads the traffic: {last.reader} {how}. {last.detail}".rstrip()
-        return replace(_status_of(last), up=False, lag_messages=None, detail=told)
+        return replace(_status_of(last), up=False, lag_messages=None, detail=told, readers=0)
     return _together(live, [row.reader for row in rows if row not in live and not row.ended])
 
 
@@ -80,6 +80,7 @@ def _together(live: Sequence[Row[Any]], gone: Sequence[str]) -> TrafficStatus:
         lag_messages=None if None in lags else sum(lags),
         at=live[0].at,
         detail=" ".join(details),
+        readers=len(live),
     )
 
 

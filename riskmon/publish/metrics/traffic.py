@@ -18,5 +18,6 @@ def traffic(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     yield family(names.PROMPTS_REJECTED, from_zero(facts.reject_reasons, counters.rejected))
     if (source := snapshot.traffic) is not None:
         yield family(names.KAFKA_UP, [((), float(source.up))])
+        yield family(names.KAFKA_READERS, [((), source.readers)])
         yield family(names.KAFKA_LAG, [((), source.lag_messages)])
         yield family(names.KAFKA_LAST_CHECK, [((), timestamp(source.at))])

@@ -12,6 +12,7 @@ FLAG = "flag"
 LEVEL = "level"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
+ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)

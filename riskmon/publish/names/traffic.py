@@ -27,7 +27,13 @@ KAFKA_UP = Metric(
     "riskmon_kafka_up",
     "gauge",
     "bool",
-    "1 when the source answered the last check, 0 when not.",
+    "1 when every process that reads the source reaches it, 0 when one does not or none is left.",
+)
+KAFKA_READERS = Metric(
+    "riskmon_kafka_readers",
+    "gauge",
+    "processes",
+    "Processes that read the source; one that has said nothing for a minute counts no longer.",
 )
 KAFKA_LAG = Metric(
     "riskmon_kafka_lag_messages",
@@ -39,5 +45,5 @@ KAFKA_LAST_CHECK = Metric(
     "riskmon_kafka_last_check_timestamp_seconds",
     "gauge",
     "seconds",
-    "When the source was last checked, as a Unix timestamp; it stands still when the intake is down.",
+    "When the source was last checked, as a Unix timestamp; it stands still when nothing reads it.",
 )

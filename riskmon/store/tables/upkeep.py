@@ -1,4 +1,4 @@
-"""What stands alone: how far the source was read and how it is, totals since the store was made, leases, ids of keys."""
+"""What stands alone: how far the source was read and how it is, totals of the store's life, leases, ids of keys."""
 
 from __future__ import annotations
 

@@ -1,0 +1,159 @@
+"""The jobs at the desk, which need no device: forecast, back-test, reports, and forgetting what is old.
+
+One desk at a time works on a store. A second one serves what the first one makes, and takes over when that is silent.
+Where cycles are run by another process, the desk looks for them in the store, and makes a forecast from each.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from riskmon import jobs
+from riskmon.config import Config
+from riskmon.daemon.ending import Ending
+from riskmon.daemon.turn import Turn
+from riskmon.records import Forecast
+from riskmon.reporting.reporter import Reporter
+from riskmon.scheduler import Scheduled, Scheduler
+from riskmon.store import Store
+
+log = logging.getLogger(__name__)
+
+_PURGE_EVERY = timedelta(hours=1)
+_BACK_TEST_EVERY_S = 3600.0
+# The turn is not waited for where the store is locked: the daemon must end in seconds.
+_LET_GO_WITHIN_S = 1.0
+
+
+class DeskJobs:
+    """The jobs of one daemon at its desk.
+
+    Args:
+        config: with a traffic section.
+        scheduler: not yet started.
+        turn: at the desk.
+        looks_for_cycles: whether another process runs them; its own device hastens the forecast itself.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        scheduler: Scheduler,
+        reporter: Reporter,
+        turn: Turn,
+        ending: Ending,
+        clock: jobs.Clock,
+        *,
+        looks_for_cycles: bool = False,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._scheduler = scheduler
+        self._reporter = reporter
+        self._turn = turn
+        self._ending = ending
+        self._clock = clock
+        self._looks_for_cycles = looks_for_cycles
+        self._last_back_test = float("-inf")
+        self._forecast_from: datetime | None = None
+        self._told_of = ""
+        self._keeper = threading.Thread(
+            target=turn.keep, args=(ending.begun, ending.wait), name="riskmon-turn-desk", daemon=True
+        )
+
+    def begin(self) -> None:
+        """Give the scheduler what runs without a crontab, and begin to ask for the turn."""
+        self._scheduler.every("purge", _PURGE_EVERY, "desk", self._in_turn(self._purge))
+        self._keeper.start()
+
+    def scheduled(self) -> Iterator[Scheduled]:
+        """What runs by crontab, or when it is hastened."""
+        yield Scheduled("forecast", self._config.forecast.schedule, "desk", self._in_turn(self._forecast))
+        if self._reporter.wanted:
+            self._reporter.start()
+            yield Scheduled("report", self._config.report.schedule, "desk", self._in_turn(self._report))
+
+    def configure(self, config: Config) -> None:
+        """Take over settings that were reloaded, with the next run of a job."""
+        self._config = config
+
+    def catch_up(self) -> None:
+        """Bring a report forward that is due, and a forecast where there is a new cycle."""
+        if self._turn.ours:
+            self._look()
+        elif self._turn.holder not in ("", self._told_of):
+            self._told_of = self._turn.holder
+            log.info(
+                "%s forecasts and reports on this store; this process serves what is there, and takes over when "
+                "that one is silent",
+                self._told_of,
+                extra={"holder": self._told_of},
+            )
+
+    def once(self) -> list[Forecast]:
+        """Forecast and back-test, without the scheduler.
+
+        Raises:
+            RiskmonError: either failed; nothing is retried.
+        """
+        made = jobs.forecast(self._store, self._config, "run", self._clock())
+        if made:
+            self._back_test()
+        return made
+
+    def close(self) -> None:
+        """Give the turn back, once the daemon is ending and no job runs."""
+        if self._keeper.is_alive():
+            self._keeper.join(_LET_GO_WITHIN_S)
+        self._turn.give_back()
+
+    def _in_turn(self, job: Callable[[], object]) -> Callable[[], None]:
+        """A job that does nothing while another process has the turn."""
+
+        def run() -> None:
+            self._turn.take()
+            if self._turn.ours:
+                job()
+
+        return run
+
+    def _look(self) -> None:
+        if self._reporter.wanted and self._reporter.due(
+            self._clock(), self._store.last_complete_cycle(), self._store.last_forecast_at()
+        ):
+            self._scheduler.hasten("report")
+        if self._looks_for_cycles:
+            self._look_for_cycle()
+
+    def _look_for_cycle(self) -> None:
+        """Hasten the forecast once for every cycle that ended after the newest forecast was made."""
+        cycle = self._store.last_cycle()
+        if cycle is None or cycle.finished_at == self._forecast_from:
+            return
+        self._forecast_from = cycle.finished_at
+        made_at = self._store.last_forecast_at()
+        if made_at is None or made_at < cycle.finished_at:
+            log.info(
+                "there is a new estimate cycle, and a forecast is made from it", extra={"job": "forecast"}
+            )
+            self._scheduler.hasten("forecast")
+
+    def _forecast(self) -> None:
+        made = jobs.forecast(self._store, self._config, "run", self._clock())
+        if made and time.monotonic() - self._last_back_test > _BACK_TEST_EVERY_S:
+            self._last_back_test = time.monotonic()
+            self._scheduler.once("back-test", "desk", self._in_turn(self._back_test))
+
+    def _back_test(self) -> None:
+        jobs.back_test(self._store, self._config, "run", self._clock())
+
+    def _report(self) -> None:
+        self._reporter.write(self._clock())
+
+    def _purge(self) -> None:
+        jobs.purge(self._store, self._config, self._clock())
