@@ -70,13 +70,11 @@ class Store:
     Attributes:
         history: what a report or a back-test looks back on.
         process: names this process where several meet in the store: host and number.
-        leases: work that one process at a time does.
     """
 
     def __init__(self, database: Database) -> None:
         self.history = History(database)
         self.process = f"{socket.gethostname()}-{os.getpid()}"
-        self.leases = Leases(database, self.process)
         self._database = database
 
     def __repr__(self) -> str:
@@ -99,6 +97,11 @@ class Store:
     def written_at(self) -> datetime:
         """When a write of this process last went through; before the first one, when the store was opened."""
         return self._database.written_at
+
+    @property
+    def leases(self) -> Leases:
+        """Work that one process at a time does, as this process holds it."""
+        return Leases(self._database, self.process)
 
     def close(self) -> None:
         """Closes the connections."""

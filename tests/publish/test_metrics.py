@@ -15,6 +15,7 @@ from riskmon.records.sensitivity import StratumSensitivity
 NOT_FROM_SNAPSHOT = {
     "riskmon_store_up",
     "riskmon_build_info",
+    "riskmon_role_info",
     "riskmon_risk_budget_daily_harmful_outputs",
     "riskmon_config_last_reload_successful",
     "riskmon_config_last_reload_success_timestamp_seconds",
@@ -145,6 +146,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_prompts_consumed_total": 8_731_402,
         "riskmon_prompts_sampled_total": 134_117,
         "riskmon_kafka_up": 1,
+        "riskmon_kafka_readers": 1,
         "riskmon_kafka_lag_messages": 1_207,
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
         "riskmon_config_last_reload_successful": 1,
