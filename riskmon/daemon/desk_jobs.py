@@ -61,7 +61,8 @@ class DeskJobs:
         self._looks_for_cycles = looks_for_cycles
         self._last_back_test = float("-inf")
         self._forecast_from: datetime | None = None
-        self._told_of = ""
+        self._forecast_left_out = False
+        self._other = ""  # that has the turn, as far as the log tells
         self._keeper = threading.Thread(
             target=turn.keep, args=(ending.begun, ending.wait), name="riskmon-turn-desk", daemon=True
         )
@@ -83,16 +84,17 @@ class DeskJobs:
         self._config = config
 
     def catch_up(self) -> None:
-        """Bring a report forward that is due, and a forecast where there is a new cycle."""
+        """Bring a report forward that is due, and a forecast where there is a new cycle or one was left out."""
         if self._turn.ours:
+            self._take_over()
             self._look()
-        elif self._turn.holder not in ("", self._told_of):
-            self._told_of = self._turn.holder
+        elif self._turn.holder not in ("", self._other):
+            self._other = self._turn.holder
             log.info(
                 "%s forecasts and reports on this store; this process serves what is there, and takes over when "
                 "that one is silent",
-                self._told_of,
-                extra={"holder": self._told_of},
+                self._other,
+                extra={"holder": self._other},
             )
 
     def once(self) -> list[Forecast]:
@@ -119,29 +121,40 @@ class DeskJobs:
             self._turn.take()
             if self._turn.ours:
                 job()
+            elif job == self._forecast:
+                self._forecast_left_out = True
 
         return run
+
+    def _take_over(self) -> None:
+        """Where another process had the turn: which reports it sent is known from the folder they share."""
+        if self._other:
+            log.info("this process forecasts and reports now, since %s is silent", self._other)
+            self._reporter.recall()
+            self._other = ""
 
     def _look(self) -> None:
         if self._reporter.wanted and self._reporter.due(
             self._clock(), self._store.last_complete_cycle(), self._store.last_forecast_at()
         ):
             self._scheduler.hasten("report")
-        if self._looks_for_cycles:
-            self._look_for_cycle()
-
-    def _look_for_cycle(self) -> None:
-        """Hasten the forecast once for every cycle that ended after the newest forecast was made."""
-        cycle = self._store.last_cycle()
-        if cycle is None or cycle.finished_at == self._forecast_from:
-            return
-        self._forecast_from = cycle.finished_at
-        made_at = self._store.last_forecast_at()
-        if made_at is None or made_at < cycle.finished_at:
+        new = self._looks_for_cycles and self._cycle_is_new()
+        if new:
             log.info(
                 "there is a new estimate cycle, and a forecast is made from it", extra={"job": "forecast"}
             )
+        if new or self._forecast_left_out:
+            self._forecast_left_out = False
             self._scheduler.hasten("forecast")
+
+    def _cycle_is_new(self) -> bool:
+        """Whether a cycle ended after the newest forecast was made; said once of each."""
+        cycle = self._store.last_cycle()
+        if cycle is None or cycle.finished_at == self._forecast_from:
+            return False
+        self._forecast_from = cycle.finished_at
+        made_at = self._store.last_forecast_at()
+        return made_at is None or made_at < cycle.finished_at
 
     def _forecast(self) -> None:
         made = jobs.forecast(self._store, self._config, "run", self._clock())

@@ -14,6 +14,7 @@ from riskmon.config_file import parse_config
 from riskmon.daemon.desk_jobs import DeskJobs
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.turn import DESK, Turn
+from riskmon.reporting.folder import LastReport, remember
 from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import Store, open_store
@@ -40,6 +41,7 @@ class Desk:
                 "harms": [{"name": "misuse", "judge": {"kind": "regex", "pattern": "x"}}],
                 "traffic": {"jsonl": "traffic.jsonl"},
                 "report": {"on_release": False},
+                "publish": {"reports": "reports"},
             },
             base=folder,
         )
@@ -47,11 +49,12 @@ class Desk:
         self.store = store
         self.scheduler = Hastened()
         self.turn = Turn(store, DESK, lambda: self.now)
+        self.reporter = Reporter(store, config, lambda job: None, lambda: True, NOON)
         self.jobs = DeskJobs(
             config,
             store,
             self.scheduler,
-            Reporter(store, config, lambda job: None, lambda: True, NOON),
+            self.reporter,
             self.turn,
             Ending(),
             lambda: self.now,
@@ -110,6 +113,41 @@ def test_with_a_device_of_its_own_it_does_not_look(tmp_path: Path, store: Store)
     assert Desk(tmp_path, store, looks_for_cycles=False).looks() == []
 
 
+def test_a_forecast_that_came_due_while_a_dead_process_had_the_turn_is_made_up_for(
+    tmp_path: Path, store: Store
+) -> None:
+    """As after a crash: the lease of the process before runs out some seconds after the restart."""
+    desk = Desk(tmp_path, store, looks_for_cycles=False)
+    desk.turn.give_back()
+    with open_store(f"sqlite:///{tmp_path}/risk.db") as before:
+        before.process = "before"
+        Turn(before, DESK, lambda: NOON).take()
+    estimated(store, NOON)
+    desk.run("forecast")
+    assert (desk.looks(), store.last_forecast_at()) == ([], None)
+    desk.now = NOON + timedelta(minutes=1)
+    desk.turn.take()
+    assert desk.looks() == ["forecast"]
+    assert desk.looks() == []
+
+
+def test_reports_of_the_desk_before_are_known_from_the_folder(tmp_path: Path, store: Store) -> None:
+    second = Desk(tmp_path, store)
+    second.turn.give_back()
+    with open_store(f"sqlite:///{tmp_path}/risk.db") as opened:
+        opened.process = "first"
+        first = Turn(opened, DESK, lambda: NOON)
+        first.take()
+        second.turn.take()
+        second.looks()
+        (tmp_path / "reports").mkdir()
+        remember(tmp_path / "reports", LastReport(NOON, "0123456789abcdef"))
+        first.give_back()
+    second.turn.take()
+    second.looks()
+    assert second.reporter._last == LastReport(NOON, "0123456789abcdef")
+
+
 def test_a_second_desk_does_nothing_and_says_once_who_does(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,6 +166,8 @@ def test_a_second_desk_does_nothing_and_says_once_who_does(
         # The first one falls silent.
         second.now = NOON + timedelta(minutes=1)
         second.turn.take()
-        assert second.looks() == ["forecast"]
+        assert second.looks() == ["forecast"]  # for the cycle, and for the run that was left to the first one
+        assert "forecasts and reports now" in caplog.text
+        assert second.looks() == []
         second.run("forecast")
         assert store.last_forecast_at() == second.now
