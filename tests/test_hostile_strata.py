@@ -14,10 +14,11 @@ from support.store_records import success
 from riskmon.config_file import parse_config
 from riskmon.jobs import follow_traffic, forecast
 from riskmon.publish import Facts, Server, build_app
+from riskmon.records.strata import OTHER
 from riskmon.store import open_store
 from riskmon.traffic import open_source
 from riskmon.traffic.decode import Reason
-from riskmon.traffic.strata import LONGEST_LABEL, OTHER
+from riskmon.traffic.strata import LONGEST_LABEL
 
 NOW = datetime(2026, 11, 3, 12, 30, tzinfo=UTC)
 MESSAGES = 10_000
@@ -71,6 +72,7 @@ def config(folder):
                 "jsonl": "traffic.jsonl",
                 "strata": ["attributes.route", "model"],
                 "max_strata": CAP,
+                "max_label_values": CAP,
                 "sample_per_window": 1,
             },
             "forecast": {"draws": 200},

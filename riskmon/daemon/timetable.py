@@ -28,7 +28,18 @@ from riskmon.worker import DeviceWorker
 log = logging.getLogger(__name__)
 
 JOBS = (
-    *("intake", "load", "estimate", "forecast", "back-test", "sensitivity", "purge", "catch-up", "report"),
+    *(
+        "intake",
+        "load",
+        "estimate",
+        "forecast",
+        "back-test",
+        "sensitivity",
+        "strata",
+        "purge",
+        "catch-up",
+        "report",
+    ),
     *CHANNELS,
 )
 """Names under which failures are counted."""
@@ -38,6 +49,7 @@ _CATCH_UP_EVERY = timedelta(seconds=10)
 _RETRY_CYCLE_AFTER_S = 300.0
 _RELOAD_AFTER = timedelta(seconds=30)
 _PURGE_EVERY = timedelta(hours=1)
+_WATCH_STRATA_EVERY = timedelta(hours=1)
 _BACK_TEST_EVERY_S = 3600.0
 
 
@@ -94,6 +106,7 @@ class Timetable:
         self._scheduler.every(
             "purge", _PURGE_EVERY, "desk", lambda: jobs.purge(self._store, self._config, self._clock())
         )
+        self._scheduler.every("strata", _WATCH_STRATA_EVERY, "desk", self._watch_strata)
         self._scheduler.every("catch-up", _CATCH_UP_EVERY, "desk", self._catch_up)
         self._schedule()
 
@@ -148,6 +161,7 @@ class Timetable:
         made = jobs.forecast(self._store, self._config, "run", self._clock())
         if made:
             self._back_test()
+        self._watch_strata()
         return made
 
     def _load(self) -> None:
@@ -242,6 +256,9 @@ class Timetable:
         if made and time.monotonic() - self._last_back_test > _BACK_TEST_EVERY_S:
             self._last_back_test = time.monotonic()
             self._scheduler.once("back-test", "desk", self._back_test)
+
+    def _watch_strata(self) -> None:
+        jobs.watch_strata(self._store, self._config, "run", self._clock())
 
     def _back_test(self) -> None:
         jobs.back_test(self._store, self._config, "run", self._clock())

@@ -30,6 +30,7 @@ class Count(StrEnum):
     UNREADABLE = "unreadable"  # label: harm
     WORKER_LOST = "worker_lost"  # label: reason
     JOB_FAILED = "job_failed"  # label: job
+    STRATUM_CHANGED = "stratum_changed"  # label: see `StratumChange`
 
 
 def cell_label(harm: str, stratum: Stratum) -> str:

@@ -34,6 +34,7 @@ from riskmon.records import (
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
+from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
 from riskmon.store import (
     backtests,
     changes,
@@ -52,6 +53,7 @@ from riskmon.store import (
     snapshot,
     status,
     strata,
+    stratum_events,
     volume,
     weighted,
 )
@@ -94,20 +96,27 @@ class Store:
 
     # ---- intake
 
-    def write_intake(self, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
+    def write_intake(
+        self, batch: IntakeBatch, *, keep: int, now: datetime, limits: StrataLimits | None = None
+    ) -> StrataNews:
         """Adds a batch in one transaction: requests, sample, counters and the offsets they cover.
 
         Args:
             batch: what one flush read. Each sampled prompt lies in a cell that the batch counts.
             keep: prompts kept per cell, those of smallest priority.
             now: stamps new strata and moved offsets.
+            limits: how many strata are kept apart; not given, all of them. Those beyond are counted in `other`, and
+                their samples with them.
+
+        Returns:
+            The strata that are kept apart from here on, and which of them came.
 
         Raises:
             StoreUnavailable: as every method, and where messages of the batch may have been counted already. Drop
                 the batch and resume from `next_offsets`.
             ValueError: a sampled prompt lies in a cell that the batch does not count.
         """
-        self._database.apply(intake.write, batch, keep=keep, now=now)
+        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits)
 
     def next_offsets(self, topic: str) -> dict[int, int]:
         """Offset to resume from, per partition that was ever read."""
@@ -116,6 +125,18 @@ class Store:
     def strata(self) -> list[Stratum]:
         """Known strata, in the order of first sight."""
         return list(self._database.fetch(strata.known))
+
+    def kept_strata(self) -> list[Stratum]:
+        """Strata that have a place among those kept apart, in the order of first sight."""
+        return self._database.fetch(strata.kept)
+
+    def retire_strata(self, before: datetime, now: datetime) -> int:
+        """Takes the places of strata whose requests all came before a moment; gives how many."""
+        return self._database.apply(strata.retire, before, now)
+
+    def note_vanished(self, gone: Sequence[StratumEvent]) -> list[StratumEvent]:
+        """Stores which strata have vanished; gives those of them for which that is new and still so."""
+        return self._database.apply(stratum_events.note_vanished, gone)
 
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
         """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
