@@ -150,7 +150,10 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         windows=store.volume(now - config.forecast.volume.history - traffic.window),
         volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
-        coverage=store.coverage(now - config.store.retention),
+        coverage=[
+            count.pooled(responses=config.responses_from_target)
+            for count in store.coverage(now - config.store.retention)
+        ],
         judge_errors=_judge_errors(config),
         budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],

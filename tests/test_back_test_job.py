@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.store_records import CHAT, HOUR, NOON, batch, forecast, sampled, success, summary
+from support.store_records import CHAT, HOUR, NOON, batch, forecast, observation, sampled, success, summary
 
 from riskmon import jobs
 from riskmon.config import Config
@@ -42,10 +42,13 @@ def store(tmp_path):
         for day in range(10):
             made = [forecast(MIDNIGHT + day * DAY, stratum, 300.0) for stratum in (None, CHAT)]
             opened.write_forecasts([*made, *(replace(one, harm="removed") for one in made)])
-            opened.write_intake(batch([sampled(day, 0.5, window=NOON + day * DAY)]), keep=9, now=NOON)
+            opened.write_intake(
+                batch([sampled(day, 0.5, window=NOON + day * DAY, response="x")]), keep=9, now=NOON
+            )
         cycle = opened.begin_cycle(NOW)
         for waiting in opened.pending_prompts(MIDNIGHT):
-            opened.write_result(cycle, success(waiting.prompt, observed={"misuse": True}), NOW)
+            opened.write_result(cycle, success(waiting.prompt), NOW)
+            opened.write_observation(observation(waiting.prompt, misuse=True), NOW)
         opened.finish_cycle(cycle, replace(summary(NOW), started_at=NOW))
         yield opened
 

@@ -66,12 +66,25 @@ class FieldsConfig(Section):
     )
 
 
+class ResponsesConfig(Section):
+    """What the deployed model's answers in the stream are worth."""
+
+    from_target: bool = Field(
+        False,
+        description="whether they are answers of `model.target` under `model.sampler` and nothing else, unfiltered: "
+        "then each is a draw of the target, counts in the bounds on missed harm, and harmful ones improve proposals",
+    )
+
+
 class TrafficConfig(Section):
     """Where prompts come from, how they are counted and sampled."""
 
     kafka: KafkaConfig | None = Field(None, description="read from Kafka")
     jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
+    responses: ResponsesConfig = Field(
+        ResponsesConfig(), description="what the deployed model's answers in the stream are worth"
+    )
     strata: tuple[FieldPath, ...] = Field(
         (),
         max_length=4,

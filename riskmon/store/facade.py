@@ -33,6 +33,7 @@ from riskmon.records import (
 )
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.observed import Observation
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
 from riskmon.store import (
@@ -44,6 +45,7 @@ from riskmon.store import (
     forecasts,
     hits,
     intake,
+    observed,
     offsets,
     pending,
     plans,
@@ -170,13 +172,29 @@ class Store:
         return self._database.apply(cycles.begin, now)
 
     def write_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
-        """Records estimates and hits or failure, observed verdicts and cost of one prompt; once per position.
+        """Records estimates and hits or failure, and cost of one prompt; once per position.
 
         Raises:
             StoreUnavailable: as every method, and where there is no such cycle.
             ValueError: the prompt has no position, or a hit is malformed.
         """
         self._database.apply(results.write, cycle_id, result, now)
+
+    def unjudged_responses(self, since: datetime, limit: int | None = None) -> list[SampledPrompt]:
+        """Sampled prompts whose production response waits for a judge, so ordered that any prefix is a fair sample.
+
+        Args:
+            since, limit: as in `pending_prompts`.
+        """
+        return self._database.fetch(pending.unjudged, since, limit)
+
+    def write_observation(self, seen: Observation, now: datetime) -> None:
+        """Records the verdicts on a production response, and forgets its text; once per response.
+
+        Raises:
+            ValueError: the prompt has no position, or a hit is malformed.
+        """
+        self._database.apply(observed.write, seen, now)
 
     def refine_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
         """Replaces the estimates of a position by those from more draws, adds hits and the cost that came on top.
