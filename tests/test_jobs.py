@@ -193,7 +193,8 @@ def test_a_stratum_that_ends_is_noted_once_and_gives_its_place_up_after_the_hist
         requests[NOON + hour * HOUR, steady] = 90
         if hour < 8 * 24:
             requests[NOON + hour * HOUR, gone] = 10
-    store.write_intake(IntakeBatch(len(requests), requests), keep=9, now=NOON)
+    read = IntakeBatch(len(requests), requests, next_offsets={("prompts", 0): len(requests)})
+    store.write_intake(read, keep=9, now=NOON)
     soon = NOON + 8 * DAY + 35 * HOUR
     assert jobs.watch_strata(store, config, "run", soon) == []
     now = soon + 36 * HOUR

@@ -18,8 +18,8 @@ class JudgedResponsesConfig(Section):
     judge_per_cycle: int = Field(
         1000,
         ge=0,
-        description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth of "
-        "the deadline; 0 judges none",
+        description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth "
+        "of the deadline; 0 judges none",
     )
 
 

@@ -53,8 +53,8 @@ class Snapshot:
     forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
     are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
     `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made. `strata`
-    says which strata came and went of late. `written_at` is when this process last wrote to the store, or opened it: the
-    one thing that the store itself does not hold.
+    says which strata came and went of late. `written_at` is when this process last wrote to the store, or opened it:
+    the one thing that the store itself does not hold.
     """
 
     taken_at: datetime

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Select, case, func, select
 
@@ -65,7 +66,7 @@ def read(connection: Connection, since: datetime) -> list[CoverageCount]:
 
 
 def _counted(
-    connection: Connection, query: Select[tuple[str, int, str, int, int]], since: datetime
+    connection: Connection, query: Select[Any], since: datetime
 ) -> dict[tuple[str, int, str], _Counted]:
     recent = (
         query.join(cells, cells.c.id == samples.c.cell_id).join(strata).where(cells.c.window_start >= since)
