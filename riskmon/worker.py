@@ -2,8 +2,8 @@
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Questions (estimate, refine, replan) and word of how to log go in, and answers come out, through a pipe; the store is
-never touched from here.
+Questions (estimate, observe, refine, replan) and word of how to log go in, and answers come out, through a pipe; the
+store is never touched from here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from riskmon import logs
 from riskmon.config import Config
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Hit, Plan, Prompt, PromptResult
+from riskmon.records.observed import Observation
 
 if TYPE_CHECKING:
     from riskmon.estimate.session import Session
@@ -131,6 +132,17 @@ class DeviceWorker:
         """
         answer = self._ask(("refine", prompt, samples), deadline, stop)
         if answer is not None and not isinstance(answer, PromptResult):
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
+        return answer
+
+    def observe(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> Observation:
+        """Have the response that production gave to a prompt judged.
+
+        Raises:
+            WorkerLost, UserError: as `estimate`.
+        """
+        answer = self._ask(("observe", prompt), deadline, stop)
+        if not isinstance(answer, Observation):
             raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         return answer
 
@@ -254,6 +266,8 @@ def _serve(pipe: Connection, config: Config, role: str | None) -> None:
 def _answer(session: Session, verb: str, *arguments: Any) -> object:
     if verb == "estimate":
         return session.estimate(*arguments, keep=True)
+    if verb == "observe":
+        return session.observe(*arguments)
     if verb == "refine":
         return session.refine(*arguments)
     return session.replan(*arguments)

@@ -1,4 +1,4 @@
-"""The jobs at the desk, which need no device: forecast, back-test, reports, and forgetting what is old.
+"""The jobs at the desk, which need no device: forecast, back-test, strata that vanish, reports, forgetting the old.
 
 One desk at a time works on a store. A second one serves what the first one makes, and takes over when that is silent.
 Where cycles are run by another process, the desk looks for them in the store, and makes a forecast from each.
@@ -24,6 +24,7 @@ from riskmon.store import Store
 log = logging.getLogger(__name__)
 
 _PURGE_EVERY = timedelta(hours=1)
+_WATCH_STRATA_EVERY = timedelta(hours=1)
 _BACK_TEST_EVERY_S = 3600.0
 # The turn is not waited for where the store is locked: the daemon must end in seconds.
 _LET_GO_WITHIN_S = 1.0
@@ -70,6 +71,7 @@ class DeskJobs:
     def begin(self) -> None:
         """Give the scheduler what runs without a crontab, and begin to ask for the turn."""
         self._scheduler.every("purge", _PURGE_EVERY, "desk", self._in_turn(self._purge))
+        self._scheduler.every("strata", _WATCH_STRATA_EVERY, "desk", self._in_turn(self._watch_strata))
         self._keeper.start()
 
     def scheduled(self) -> Iterator[Scheduled]:
@@ -98,14 +100,15 @@ class DeskJobs:
             )
 
     def once(self) -> list[Forecast]:
-        """Forecast and back-test, without the scheduler.
+        """Forecast, back-test and look for strata that vanished, without the scheduler.
 
         Raises:
-            RiskmonError: either failed; nothing is retried.
+            RiskmonError: any of them failed; nothing is retried.
         """
         made = jobs.forecast(self._store, self._config, "run", self._clock())
         if made:
             self._back_test()
+        self._watch_strata()
         return made
 
     def close(self) -> None:
@@ -164,6 +167,9 @@ class DeskJobs:
 
     def _back_test(self) -> None:
         jobs.back_test(self._store, self._config, "run", self._clock())
+
+    def _watch_strata(self) -> None:
+        jobs.watch_strata(self._store, self._config, "run", self._clock())
 
     def _report(self) -> None:
         self._reporter.write(self._clock())

@@ -14,7 +14,18 @@ from riskmon.reporting.deliver import CHANNELS
 from riskmon.scheduler import Scheduled, Scheduler
 
 JOBS = (
-    *("intake", "load", "estimate", "forecast", "back-test", "sensitivity", "purge", "catch-up", "report"),
+    *(
+        "intake",
+        "load",
+        "estimate",
+        "forecast",
+        "back-test",
+        "sensitivity",
+        "strata",
+        "purge",
+        "catch-up",
+        "report",
+    ),
     *CHANNELS,
 )
 """Names under which failures are counted."""

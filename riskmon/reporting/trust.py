@@ -100,6 +100,13 @@ def _harm(harm: HarmReport, cycle: CycleSummary | None) -> Iterator[Finding]:
             "be too low.",
             name,
         )
+    if harm.coverage is not None and harm.coverage.response_gap_hits:
+        yield Finding(
+            Trust.CAUTION,
+            f"{exact(harm.coverage.response_gap_hits)} of {exact(harm.coverage.responses)} judged production responses "
+            "show harm that the unsafe variants miss, so the number may be too low.",
+            name,
+        )
     if health is not None and health.khat is not None and health.khat > HEAVY_KHAT:
         yield Finding(
             Trust.CAUTION,

@@ -35,7 +35,9 @@ from riskmon.records import (
 )
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.observed import Observation
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
+from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
 from riskmon.store import (
     backtests,
     changes,
@@ -45,6 +47,7 @@ from riskmon.store import (
     forecasts,
     hits,
     intake,
+    observed,
     offsets,
     pending,
     plans,
@@ -54,6 +57,7 @@ from riskmon.store import (
     snapshot,
     status,
     strata,
+    stratum_events,
     volume,
     weighted,
 )
@@ -109,20 +113,27 @@ class Store:
 
     # ---- intake
 
-    def write_intake(self, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
+    def write_intake(
+        self, batch: IntakeBatch, *, keep: int, now: datetime, limits: StrataLimits | None = None
+    ) -> StrataNews:
         """Adds a batch in one transaction: requests, sample, counters and the offsets they cover.
 
         Args:
             batch: what one flush read. Each sampled prompt lies in a cell that the batch counts.
             keep: prompts kept per cell, those of smallest priority.
             now: stamps new strata and moved offsets.
+            limits: how many strata are kept apart; not given, all of them. Those beyond are counted in `other`, and
+                their samples with them.
+
+        Returns:
+            The strata that are kept apart from here on, and which of them came.
 
         Raises:
             StoreUnavailable: as every method, and where messages of the batch may have been counted already. Drop
                 the batch and resume from `next_offsets`.
             ValueError: a sampled prompt lies in a cell that the batch does not count.
         """
-        self._database.apply(intake.write, batch, keep=keep, now=now)
+        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits)
 
     def next_offsets(self, topic: str) -> dict[int, int]:
         """Offset to resume from, per partition that was ever read."""
@@ -131,6 +142,18 @@ class Store:
     def strata(self) -> list[Stratum]:
         """Known strata, in the order of first sight."""
         return list(self._database.fetch(strata.known))
+
+    def kept_strata(self) -> list[Stratum]:
+        """Strata that have a place among those kept apart, in the order of first sight."""
+        return self._database.fetch(strata.kept)
+
+    def retire_strata(self, before: datetime, now: datetime) -> int:
+        """Takes the places of strata whose requests all came before a moment; gives how many."""
+        return self._database.apply(strata.retire, before, now)
+
+    def note_vanished(self, gone: Sequence[StratumEvent]) -> list[StratumEvent]:
+        """Stores which strata have vanished; gives those of them for which that is new and still so."""
+        return self._database.apply(stratum_events.note_vanished, gone)
 
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
         """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
@@ -172,13 +195,29 @@ class Store:
         return self._database.apply(cycles.begin, now)
 
     def write_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
-        """Records estimates and hits or failure, observed verdicts and cost of one prompt; once per position.
+        """Records estimates and hits or failure, and cost of one prompt; once per position.
 
         Raises:
             StoreUnavailable: as every method, and where there is no such cycle.
             ValueError: the prompt has no position, or a hit is malformed.
         """
         self._database.apply(results.write, cycle_id, result, now)
+
+    def unjudged_responses(self, since: datetime, limit: int | None = None) -> list[SampledPrompt]:
+        """Sampled prompts whose production response waits for a judge, so ordered that any prefix is a fair sample.
+
+        Args:
+            since, limit: as in `pending_prompts`.
+        """
+        return self._database.fetch(pending.unjudged, since, limit)
+
+    def write_observation(self, seen: Observation, now: datetime) -> None:
+        """Records the verdicts on a production response, and forgets its text; once per response.
+
+        Raises:
+            ValueError: the prompt has no position, or a hit is malformed.
+        """
+        self._database.apply(observed.write, seen, now)
 
     def refine_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
         """Replaces the estimates of a position by those from more draws, adds hits and the cost that came on top.

@@ -69,7 +69,7 @@ class Intake:
     ) -> None:
         self._source = source
         self._decoder = Decoder(config)
-        self._strata = StrataCap(self._decoder.labels, config.max_strata, known_strata)
+        self._strata = StrataCap(self._decoder.labels, config.strata_limits, known_strata)
         self._window = config.window
         self._k = config.sample_per_window
         self._key = hash_key(config.sample_key.get_secret_value())
@@ -119,6 +119,13 @@ class Intake:
             rejected=dict(rejected),
             next_offsets=self._offsets_to_report(),
         )
+
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
+
+        What was counted under another line is moved by the store.
+        """
+        self._strata.learn(kept)
 
     def _take(
         self, message: RawMessage, now: datetime, tallies: dict[_Cell, _Tally], rejected: Counter[str]

@@ -86,7 +86,7 @@ def running(tmp_path):
 
 def test_a_changed_crontab_moves_the_next_run_and_the_others_stay(running):
     before = running.jobs()
-    assert set(before) == {"estimate", "forecast", "sensitivity", "purge", "catch-up"}
+    assert set(before) == {"estimate", "forecast", "sensitivity", "strata", "purge", "catch-up"}
     running.reload(estimate={"schedule": "7 11 29 2 *"})
     after = running.jobs()
     assert (after["estimate"][1].month, after["estimate"][1].minute) == (2, 7)
@@ -107,4 +107,4 @@ def test_jobs_come_and_go_with_their_schedules(running):
     assert jobs["sensitivity"][1].strftime("%H:%M") == "05:05"
     assert jobs["report"][1].strftime("%H:%M") == "06:00"
     running.reload()
-    assert set(running.jobs()) == {"estimate", "forecast", "sensitivity", "purge", "catch-up"}
+    assert set(running.jobs()) == {"estimate", "forecast", "sensitivity", "strata", "purge", "catch-up"}

@@ -23,6 +23,7 @@ from support.store_records import (
 from riskmon.errors import StoreUnavailable
 from riskmon.records import Horizon, Snapshot, TrafficStatus
 from riskmon.records.report import SampleTally
+from riskmon.records.strata import StrataCensus
 from riskmon.store import Store
 from riskmon.store.database import Database
 from riskmon.store.engine import parse_url
@@ -159,6 +160,7 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
         forecasts=(total, of_chat),
         outlook=(total, of_week),
         counters=store.counters(),
+        strata=StrataCensus(kept=1, changes={"appeared": 1}),
         last_cycle=summary(NOON + HOUR, complete=False),
         last_success=summary(NOON),
         forecast_at=NOON,

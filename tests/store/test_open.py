@@ -39,6 +39,7 @@ def test_the_migrations_build_exactly_the_tables(store: Store, store_url: str) -
     database.dispose()
     assert cascades == {
         ("cells", "strata"): None,
+        ("stratum_events", "strata"): None,
         ("forecasts", "strata"): None,
         ("samples", "cells"): "CASCADE",
         ("estimates", "samples"): "CASCADE",

@@ -9,6 +9,7 @@ HARM = "harm"
 REASON = "reason"
 PART = "part"
 FLAG = "flag"
+CHANGE = "change"
 LEVEL = "level"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"

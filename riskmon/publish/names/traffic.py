@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import REASON, Metric
+from riskmon.publish.names.metric import CHANGE, REASON, Metric
 
 PROMPTS_CONSUMED = Metric(
     "riskmon_prompts_consumed_total",
@@ -22,6 +22,26 @@ PROMPTS_REJECTED = Metric(
     "messages",
     "Messages that could not be used, by reason.",
     (REASON,),
+)
+STRATA = Metric(
+    "riskmon_strata",
+    "gauge",
+    "strata",
+    "Strata that are kept apart, `other` not counted; no more than traffic.max_strata.",
+)
+VANISHED_STRATA = Metric(
+    "riskmon_vanished_strata",
+    "gauge",
+    "strata",
+    "Strata that had traffic, have vanished and not come back, until their counts are beyond the forecast's history.",
+)
+STRATUM_CHANGES = Metric(
+    "riskmon_stratum_changes_total",
+    "counter",
+    "events",
+    "Strata that came or went, by what happened: appeared, capped (a limit sends traffic to `other`), vanished, "
+    "reappeared.",
+    (CHANGE,),
 )
 KAFKA_UP = Metric(
     "riskmon_kafka_up",

@@ -1,5 +1,6 @@
 """The tables, once: what each row means and what disappears with it.
 
+    strata ──< stratum_events                        strata that came or went
     strata ──< cells ──< samples ──< estimates        a cell is one stratum in one counting window
                  │       (position) ├─< hits          harmful answers, as sensitive as the prompts
                  │                  └─< verdicts      on the deployed model's own response
@@ -22,7 +23,7 @@ tables; a test compares the two.
 from riskmon.store.tables.columns import metadata
 from riskmon.store.tables.findings import estimates, hits, judged, verdicts
 from riskmon.store.tables.forecasting import backtests, changes, forecasts
-from riskmon.store.tables.sampling import cells, samples, strata
+from riskmon.store.tables.sampling import cells, samples, strata, stratum_events
 from riskmon.store.tables.sensitivity import sensitivity_prompts, sensitivity_runs, sensitivity_strata
 from riskmon.store.tables.upkeep import counters, leases, offsets, store_keys, traffic_status
 from riskmon.store.tables.work import cycle_health, cycles, plans, results
@@ -49,6 +50,7 @@ __all__ = [
     "sensitivity_strata",
     "store_keys",
     "strata",
+    "stratum_events",
     "traffic_status",
     "verdicts",
 ]
