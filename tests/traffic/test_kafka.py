@@ -29,14 +29,17 @@ ENOUGH_S = 20.0
 OpenSource = Callable[..., KafkaSource]
 
 
-@pytest.fixture
-def open_kafka() -> Iterator[OpenSource]:
-    """Makes sources, and closes them at the end."""
+@pytest.fixture(params=["kafka-python", "confluent"])
+def open_kafka(request: pytest.FixtureRequest) -> Iterator[OpenSource]:
+    """Makes sources that read with either library, and closes them at the end."""
     opened: list[KafkaSource] = []
 
-    def make(cluster: Cluster | str, topic: str, start: str = "earliest", **options: Any) -> KafkaSource:
+    def make(
+        cluster: Cluster | str, topic: str, start: str = "earliest", group: str = "", **options: Any
+    ) -> KafkaSource:
         servers = cluster if isinstance(cluster, str) else cluster.bootstrap
-        config = KafkaConfig(bootstrap_servers=(servers,), topic=topic, start=start)  # type: ignore[arg-type]
+        settings = {"bootstrap_servers": (servers,), "topic": topic, "start": start, "client": request.param}
+        config = KafkaConfig.model_validate(settings | ({"group_id": group} if group else {}))
         opened.append(KafkaSource(config, **options))
         return opened[-1]
 
@@ -220,8 +223,7 @@ def test_commits_show_in_the_group(kafka_broker: Cluster, open_kafka: OpenSource
     topic = kafka_broker.create_topic(partitions=2)
     kafka_broker.produce(topic, numbered(0, 9))
     group = f"{topic}-group"
-    config = KafkaConfig(bootstrap_servers=(kafka_broker.bootstrap,), topic=topic, group_id=group)
-    source = KafkaSource(config)
+    source = open_kafka(kafka_broker, topic, group=group)
     source.start({})
     source.committed({0: 9, 1: 0})
     source.close()
