@@ -146,11 +146,10 @@ class ConfluentReader:
         if not messages:
             with self._faults():
                 messages = self._consumer.consume(max_messages, FILL_S)
-        if any([message.error() is not None for message in messages]):
+        if any(message.error() is not None for message in messages):
             messages = self._until_fault(messages)
-        return [
-            self._columns(partition, list(run)) for partition, run in groupby(messages, Message.partition)
-        ]
+        runs = groupby(messages, Message.partition)
+        return [self._columns(partition, list(run)) for partition, run in runs if partition is not None]
 
     def passed(self, partitions: Collection[int]) -> dict[int, int]:
         """See `Reader.passed`; known where reading has met the end of a partition."""
