@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from riskmon.config import FieldsConfig, TrafficConfig
 from riskmon.records import Position
-from riskmon.traffic.decode import Decoded, Decoder
-from riskmon.traffic.glance import compile_glance
+from riskmon.traffic.decode import Decoded, Decoder, Rejected
+from riskmon.traffic.glance import Glance, compile_glance
 from riskmon.traffic.source import RawBatch, RawMessage
 from riskmon.traffic.strata import StrataCap, render_label
 from riskmon.traffic.tally import Rules, Tally
@@ -145,11 +145,29 @@ def test_where_a_glance_answers_the_decoder_agrees(config: TrafficConfig, value:
     assert request.label_values == tuple(render_label(label) for label in labels)
 
 
-def tally_of(config: TrafficConfig, batches: list[RawBatch], hashes: list[list[float]]) -> Tally:
-    decoder = Decoder(config)
-    tally = Tally(
-        Rules(config, decoder, StrataCap(decoder.labels, config.max_strata), None), NOW, lambda _: 0.9
-    )
+class SpiedDecoder(Decoder):
+    """Notes the offsets of what it decodes."""
+
+    def __init__(self, config: TrafficConfig) -> None:
+        super().__init__(config)
+        self.offsets: list[int] = []
+
+    def decode(self, message: RawMessage, now: datetime) -> Decoded | Rejected:
+        self.offsets.append(message.position.offset)
+        return super().decode(message, now)
+
+
+def tally_of(
+    config: TrafficConfig,
+    batches: list[RawBatch],
+    hashes: list[list[float]],
+    glance: Glance | None = None,
+    decoder: Decoder | None = None,
+) -> Tally:
+    decoder = decoder or Decoder(config)
+    rules = Rules(config, decoder, StrataCap(decoder.labels, config.max_strata), None)
+    rules.glance = glance or rules.glance
+    tally = Tally(rules, NOW, lambda _: 0.9)
     for batch, ranks in zip(batches, hashes, strict=True):
         tally.count(batch, ranks)
     return tally
