@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from riskmon.config import Config, TrafficConfig
+from riskmon.config import Config, TrafficConfig, stratum_label
 from riskmon.forecast import (
     VANISHED_LOOKBACK,
     change_between,
@@ -112,7 +112,9 @@ def watch_strata(store: Store, config: Config, command: str, now: datetime) -> l
     gone = find_vanished(
         store.volume(now - VANISHED_LOOKBACK), window=traffic.window, after=traffic.vanished_after, now=now
     )
-    events = store.note_vanished(gone)
+    # Strata of other labels ended with the configuration that named them.
+    labels = [stratum_label(path) for path in traffic.strata]
+    events = store.note_vanished([event for event in gone if list(event.stratum.as_dict()) == labels])
     _tell(events)
     freed = store.retire_strata(now - config.forecast.volume.history, now)
     if freed:
