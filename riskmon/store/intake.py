@@ -27,14 +27,17 @@ _Cell = tuple[datetime, Stratum]
 _BY_PRIORITY = (samples.c.priority, samples.c.topic, samples.c.partition, samples.c.offset)
 
 
-def write(connection: Connection, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
-    """Adds a batch: offsets, requests, sample, counters.
+def write(
+    connection: Connection, batch: IntakeBatch, *, keep: int, now: datetime, backfill: bool = False
+) -> None:
+    """Adds a batch: offsets, requests, sample, counters; nothing where exactly this batch was written already.
 
     Raises:
-        StoreUnavailable: messages of the batch may have been counted already.
+        BatchRefused: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
-    offsets.move(connection, batch, now)
+    if not (offsets.fill(connection, batch) if backfill else offsets.move(connection, batch, now)):
+        return
     kept_per_cell = _count_requests(connection, batch, keep, now)
     entered = _merge_sample(connection, batch, kept_per_cell)
     counts.add(
