@@ -20,7 +20,7 @@ offset, or from 0, and any sign that a message may have been counted refuses it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, tuple_
@@ -176,9 +176,9 @@ def _add_counted(connection: Connection, ranges: Mapping[_Part, Sequence[Range]]
 
 
 def _refuse_replay(batch: IntakeBatch, stored: Mapping[_Part, int]) -> None:
-    """Refuse what may have been counted, where the batch does not say from where it counts."""
-    for part, offset in _unsaid(batch):
-        if offset < stored.get(part, 0):
+    """Refuse what may have been counted, whatever the batch says."""
+    for part, offset in batch.next_offsets.items():
+        if offset < stored.get(part, 0) and batch.first_offsets.get(part) != offset:
             raise BatchRefused(
                 f"{_name(part)} is counted up to offset {stored[part]}, but the batch ends at {offset}: resume from "
                 "the stored offsets; a topic made anew under an old name needs another name or an empty store"
@@ -194,10 +194,6 @@ def _refuse_replay(batch: IntakeBatch, stored: Mapping[_Part, int]) -> None:
             raise BatchRefused(
                 f"the batch samples {position}, which was counted already; resume from the stored offsets"
             )
-
-
-def _unsaid(batch: IntakeBatch) -> Iterable[tuple[_Part, int]]:
-    return ((part, at) for part, at in batch.next_offsets.items() if part not in batch.first_offsets)
 
 
 def _name(part: _Part) -> str:
