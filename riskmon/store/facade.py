@@ -121,6 +121,10 @@ class Store:
         """Offsets that were counted, live or by a backfill, per partition: disjoint ranges in order."""
         return self._database.fetch(offsets.read_counted, topic)
 
+    def counted_ahead(self, topic: str) -> dict[int, list[Range]]:
+        """Of `counted`, what lies ahead of the live reader, which will come to it; mostly nothing."""
+        return self._database.fetch(offsets.read_ahead, topic)
+
     def file_topic(self, name: str, lines: Sequence[str], now: datetime) -> str:
         """The topic under which a file's lines are counted, known by its content: see `riskmon.store.files`."""
         return self._database.apply(files.topic_of, name, lines, now)

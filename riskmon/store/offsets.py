@@ -49,6 +49,16 @@ def read_counted(connection: Connection, topic: str) -> dict[int, list[Range]]:
     return dict(ranges)
 
 
+def read_ahead(connection: Connection, topic: str) -> dict[int, list[Range]]:
+    """What was counted ahead of the live reader, per partition of a topic where there is such."""
+    following = read(connection, topic)
+    ahead = {
+        partition: [one for one in ranges if one[1] > following.get(partition, 0)]
+        for partition, ranges in read_counted(connection, topic).items()
+    }
+    return {partition: ranges for partition, ranges in ahead.items() if ranges}
+
+
 def move(connection: Connection, batch: IntakeBatch, now: datetime) -> bool:
     """Takes over the offsets that a live batch counts.
 

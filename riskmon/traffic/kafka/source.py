@@ -64,6 +64,7 @@ class KafkaSource:
         self._policy = config.start
         self._discover_every_s = discover_every_s
         self._positions: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         self._marks: dict[int, int] | None = None
         self._idle = True
 
@@ -76,7 +77,7 @@ class KafkaSource:
         """See `Source.start`."""
         self.close()
         self._marks = None
-        self._positions = dict(next_offsets)
+        self._positions, self._begun = dict(next_offsets), dict(next_offsets)
         self._connect()
 
     def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
@@ -94,6 +95,10 @@ class KafkaSource:
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
         return dict(self._positions)
+
+    def begun_offsets(self) -> dict[int, int]:
+        """See `Source.begun_offsets`."""
+        return {partition: self._begun[partition] for partition in self._positions}
 
     def status(self, now: datetime) -> TrafficStatus:
         """See `Source.status`; the lag is the end offsets of this moment minus the positions."""
@@ -164,7 +169,7 @@ class KafkaSource:
         for partition in partitions:
             begin, end = earliest[partition], ends[partition]
             if partition not in self._positions:
-                self._positions[partition] = begin if policy == "earliest" else end
+                self._positions[partition] = self._begun[partition] = begin if policy == "earliest" else end
             elif not begin <= self._positions[partition] <= end:
                 self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
