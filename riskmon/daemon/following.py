@@ -74,7 +74,7 @@ class Following:
         Raises:
             RiskmonError: the source or the store failed; nothing is retried.
         """
-        source = open_source(self._traffic)
+        source = open_source(self._traffic, alone=True)
         try:
             self._follow(source, to_end=True)
         finally:

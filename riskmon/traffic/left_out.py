@@ -50,15 +50,12 @@ class LeftOut:
         ]
         if len(kept) == len(batch):
             return batch
-        columns = {
-            name: [column[index] for index in kept]
-            for name, column in (
-                ("offsets", batch.offsets),
-                ("timestamps_ms", batch.timestamps_ms),
-                ("values", batch.values),
-            )
-        }
-        return replace(batch, **columns)
+        return replace(
+            batch,
+            offsets=[batch.offsets[index] for index in kept],
+            timestamps_ms=[batch.timestamps_ms[index] for index in kept],
+            values=[batch.values[index] for index in kept],
+        )
 
     def take(
         self, first: Mapping[_Part, int], following: Mapping[_Part, int]

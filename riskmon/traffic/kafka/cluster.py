@@ -24,6 +24,7 @@ from riskmon.traffic.kafka.client import (
     for_code,
     open_admin,
     open_consumer,
+    open_member,
 )
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Cluster:
         self._topic = config.topic
         self._group = config.group_id
         self._servers = ",".join(config.bootstrap_servers)
+        self._config = config
         self._options = client_options(config)
         self._timeout_ms = round(request_timeout_s * 1000)
         self._group_warned = False
@@ -65,7 +67,10 @@ class Cluster:
         """
         try:
             self._admin = open_admin(self._options, self._timeout_ms)
-            self.consumer = open_consumer(self._options, self._timeout_ms)
+            if self._config.assignment == "group":
+                self.consumer = open_member(self._options, self._config, self._timeout_ms)
+            else:
+                self.consumer = open_consumer(self._options, self._timeout_ms)
         except (KafkaError, OSError) as exc:
             self.close()
             raise self.unavailable(exc) from exc
@@ -122,6 +127,24 @@ class Cluster:
             refused = {error.__name__ for error in errors if error.errno}
         except KafkaError as exc:
             refused = {type(exc).__name__}
+        self._warn_of_commit(refused)
+
+    def commit_as_member(self, next_offsets: Mapping[int, int]) -> None:
+        """As `commit`, for a member of the group, whose partitions these are; it does not wait."""
+        if self.fault or not next_offsets:
+            return
+        offsets = {
+            self.handle(partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in next_offsets.items()
+        }
+        self.consumer.commit_async(offsets, callback=self._committed)
+
+    def _committed(self, _offsets: Any, response: Any) -> None:
+        # A rebalance under way refuses the offsets; the next ones follow in a moment.
+        if isinstance(response, Exception) and not getattr(response, "retriable", False):
+            log.debug("offsets were not shown to the group: %s", type(response).__name__)
+
+    def _warn_of_commit(self, refused: set[str]) -> None:
         if refused and not self._group_warned:
             self._group_warned = True
             log.warning(
@@ -134,6 +157,10 @@ class Cluster:
         """Note that the cluster answered just now."""
         self.answered_at = time.monotonic()
         self.fault = ""
+
+    def silent_s(self) -> float:
+        """Seconds since the cluster answered."""
+        return time.monotonic() - self.answered_at
 
     def unavailable(self, exc: Exception) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""

@@ -56,6 +56,8 @@ class KafkaSource:
         ConfigError: a certificate or key file does not exist.
     """
 
+    _poll_ms = 0
+
     def __init__(
         self, config: KafkaConfig, *, request_timeout_s: float = 5.0, discover_every_s: float = 30.0
     ) -> None:
@@ -90,7 +92,8 @@ class KafkaSource:
             wait_s = min(IDLE_WAIT_S, deadline - time.monotonic())
             if batches or wait_s <= 0 or self.caught_up():
                 return batches
-            time.sleep(wait_s)
+            if not self._poll_ms:
+                time.sleep(wait_s)
 
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
@@ -151,8 +154,13 @@ class KafkaSource:
             self._connect()
         elif now - cluster.discovered_at >= self._discover_every_s:
             self._take_up(cluster.find_partitions(), "earliest")
-        elif cluster.fault or now - cluster.answered_at >= PROBE_EVERY_S:
-            cluster.ends(self._positions)
+        else:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Ask a silent broker whether it is there."""
+        if self._cluster.fault or self._cluster.silent_s() >= PROBE_EVERY_S:
+            self._cluster.ends(self._positions)
 
     def _take_up(self, found: set[int], policy: str) -> None:
         """Read from exactly the partitions found; `policy` says where those begin that have no position."""
@@ -173,9 +181,12 @@ class KafkaSource:
             elif not begin <= self._positions[partition] <= end:
                 self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
-        self._cluster.consumer.assign([self._cluster.handle(p) for p in self._positions])
+        self._assign()
         for partition in partitions:
             self._seek(partition, self._positions[partition])
+
+    def _assign(self) -> None:
+        self._cluster.consumer.assign([self._cluster.handle(p) for p in self._positions])
 
     def _warn_of_gap(self, wanted: Position, begin: int, end: int) -> None:
         if wanted.offset < begin:
@@ -200,7 +211,7 @@ class KafkaSource:
     def _read(self, max_messages: int) -> list[RawBatch]:
         """What has arrived by now."""
         try:
-            polled = self._cluster.consumer.poll(timeout_ms=0, max_records=max_messages)
+            polled = self._cluster.consumer.poll(timeout_ms=self._poll_ms, max_records=max_messages)
         except OffsetOutOfRangeError as exc:
             self._place([handle.partition for handle in exc.args[0]], "earliest")
             return []
