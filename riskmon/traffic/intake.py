@@ -54,6 +54,7 @@ class Intake:
             the largest priority among its smallest `sample_per_window`.
         scorer: relative chance of each request of being kept; without one all are kept alike.
         left_out: messages that are not counted here; without it every message is.
+        decoder: reads messages, where it is not the configured one.
     """
 
     def __init__(
@@ -64,10 +65,11 @@ class Intake:
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
         scorer: Scorer | None = None,
         left_out: LeftOut | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self._left_out = left_out
         self._source = source
-        decoder = Decoder(config)
+        decoder = decoder or Decoder(config)
         self._rules = Rules(
             config, decoder, StrataCap(decoder.labels, config.max_strata, known_strata), scorer
         )

@@ -12,6 +12,9 @@ from riskmon.errors import ConfigError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
     from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka.consumer.subscription_state import ConsumerRebalanceListener
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.errors import (
         CorruptRecordError,
         KafkaError,
@@ -20,9 +23,6 @@ with warnings.catch_warnings():
         UnknownTopicOrPartitionError,
         for_code,
     )
-    from kafka.consumer.subscription_state import ConsumerRebalanceListener
-    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-    from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.net.compat import KafkaNetClient
     from kafka.structs import OffsetAndMetadata
 

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from riskmon.config import KafkaConfig
@@ -109,6 +110,16 @@ class Cluster:
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Offset that the next message will get, per partition."""
         return self._ask(self.consumer.end_offsets, partitions)
+
+    def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
+        """Offset of the first message of that time or later, per partition that has one."""
+        stamp = round(moment.timestamp() * 1000)
+
+        def ask(handles: Collection[Any], timeout_ms: int) -> dict[Any, int]:
+            found = self.consumer.offsets_for_times(dict.fromkeys(handles, stamp), timeout_ms=timeout_ms)
+            return {handle: at.offset for handle, at in found.items() if at is not None}
+
+        return self._ask(ask, partitions)
 
     def handle(self, partition: int) -> Any:
         """The client's name of a partition."""

@@ -4,8 +4,8 @@ The group only says who reads what. Where reading goes on is the store's to say:
 its stored offset, whatever was committed to Kafka. Committed offsets follow what was written, for lag tools.
 
 - **Partitions come**: they are held back until the store has been asked, since another process has read them.
-- **Partitions go**: what was read is written first (`SharedSource.share`). Eager rebalancing takes all partitions of all
-  members and deals them out anew; cooperative takes only those that move.
+- **Partitions go**: what was read is written first (`SharedSource.share`). Eager rebalancing takes all partitions of
+  all members and deals them out anew; cooperative takes only those that move.
 - **Nothing is stored yet**: the first process stores where each partition of the topic begins, its own or not. A
   process that joins later, or a partition that is given out later, then cannot begin at another end.
 
