@@ -5,6 +5,7 @@ It follows the traffic as the daemon does, until SIGTERM; a test may kill it, or
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -18,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from riskmon.config import StoreConfig, TrafficConfig
+
+log = logging.getLogger(__name__)
 
 LOOKBACK = timedelta(days=3650)
 
@@ -83,18 +86,17 @@ class Intakes:
 
 def main(settings: str) -> None:
     """Follow until a signal."""
-    import logging
-
+    from riskmon import logs
+    from riskmon.config import LoggingConfig
     from riskmon.daemon.ending import Ending
     from riskmon.daemon.following import Following
     from riskmon.store import open_store
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    logs.configure(LoggingConfig())
     traffic, store_config = pickle.loads(Path(settings).read_bytes())
     ending = Ending()
     with ending.signals(), open_store(store_config) as store:
-        following = Following(traffic, LOOKBACK, store, ending, lambda: datetime.now(UTC), logging.error)
+        following = Following(traffic, LOOKBACK, store, ending, lambda: datetime.now(UTC), log.error)
         following.start()
         while not ending.begun():
             ending.wait(0.2)
