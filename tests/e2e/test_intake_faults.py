@@ -98,12 +98,15 @@ def counted_exactly(
         assert not [prompt for prompt in PROMPTS if prompt in logs]
 
 
-def is_killed(scene: Scene) -> None:
-    for pause_s in (0.0, 0.13):  # at another moment of a batch each time
-        scene.intake.kill()
-        scene.restart()
-        scene.goes_on()
-        time.sleep(pause_s)
+def is_killed(times: int) -> Fault:
+    def fault(scene: Scene) -> None:
+        for number in range(times):
+            time.sleep(number * 0.07)  # at another moment of a batch each time
+            scene.intake.kill()
+            scene.restart()
+            scene.goes_on()
+
+    return fault
 
 
 def broker_restarts(scene: Scene) -> None:
@@ -136,8 +139,11 @@ def broker_is_away(seconds: float) -> Fault:
     return fault
 
 
-def test_killed_in_the_middle_of_a_batch(unplugged_broker: EmbeddedBroker, tmp_path: Path) -> None:
-    counted_exactly(unplugged_broker, tmp_path, is_killed)
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+def test_killed_in_the_middle_of_a_batch(
+    times: int, unplugged_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    counted_exactly(unplugged_broker, tmp_path, is_killed(times))
 
 
 def test_a_broker_that_restarts_and_one_that_is_away_for_a_while(

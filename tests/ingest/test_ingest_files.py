@@ -94,7 +94,7 @@ def test_files_that_begin_alike_and_go_on_otherwise_are_two(tmp_path: Path, stor
 
 def test_parts_of_a_file_by_time_add_up_to_the_whole(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "app.log"
-    order = [*range(40, 80), *range(0, 40), *range(80, 120)]
+    order = [*range(40, 80), *range(40), *range(80, 120)]
     path.write_bytes(lines(order))
     middle = ingest(store, path, span=Span(FIRST + 10 * HOUR, FIRST + 30 * HOUR))
     rejected = sum(number % 50 == 49 for number in order)
