@@ -68,6 +68,10 @@ class KafkaConfig(Section):
     start: Literal["earliest", "latest"] = Field(
         "latest", description="where a partition without a stored offset begins"
     )
+    client: Literal["auto", "kafka-python", "confluent"] = Field(
+        "auto",
+        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed",
+    )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
 
 

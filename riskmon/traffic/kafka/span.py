@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records.ranges import Range
 from riskmon.traffic.kafka.source import KafkaSource
@@ -32,6 +33,10 @@ class Holdings:
 
 class KafkaSpan(KafkaSource):
     """A `Source` over parts of a topic: `find` says which there are, `read` which to read, then it is polled."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        super().__init__(config)
+        self._done: dict[int, int] = {}
 
     def find(self, since: datetime | None, until: datetime | None) -> Holdings:
         """Where a span of time stands.
@@ -63,23 +68,29 @@ class KafkaSpan(KafkaSource):
         self._marks = {partition: end for partition, (_, end) in todo.items()}
         self._positions = {partition: begin for partition, (begin, _) in todo.items()}
         self._begun = dict(self._positions)
+        self._done = {}
         self._place(list(todo), "earliest")
 
     def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
         """See `Source.poll`; nothing from beyond the end."""
-        return [kept for batch in super().poll(max_messages, timeout_s) if (kept := self._within(batch))]
+        batches = [kept for batch in super().poll(max_messages, timeout_s) if (kept := self._within(batch))]
+        self._leave_finished()
+        return batches
 
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
         marks = self._marks or {}
-        return {p: min(at, marks.get(p, at)) for p, at in self._positions.items()}
+        return {p: min(at, marks.get(p, at)) for p, at in self._positions.items()} | self._done
+
+    def begun_offsets(self) -> dict[int, int]:
+        """See `Source.begun_offsets`."""
+        return dict(self._begun)
 
     def _within(self, batch: RawBatch) -> RawBatch:
         end = (self._marks or {})[batch.partition]
-        if batch.offsets[-1] < end - 1:
-            return batch
-        self._cluster.consumer.pause(self._cluster.handle(batch.partition))
         count = bisect_left(batch.offsets, end)
+        if count == len(batch):
+            return batch
         return replace(
             batch,
             offsets=batch.offsets[:count],
@@ -87,9 +98,18 @@ class KafkaSpan(KafkaSource):
             values=batch.values[:count],
         )
 
+    def _leave_finished(self) -> None:
+        """Read no more of partitions whose end was met."""
+        finished = {p: end for p, end in (self._marks or {}).items() if self._positions.get(p, -1) >= end}
+        if finished:
+            self._done |= finished
+            self._positions = {p: at for p, at in self._positions.items() if p not in finished}
+            if self._positions:
+                self._cluster.assign(self._positions)
+
     def _look_after(self) -> None:
         """Nothing is taken up on the way; a client that was made anew goes on where it was."""
-        if self._cluster.consumer is None:
+        if not self._cluster.reader.connected:
             self._cluster.connect()
             self._place(list(self._positions), "earliest")
         self._probe()
