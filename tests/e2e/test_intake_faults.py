@@ -39,6 +39,11 @@ class Scene:
     store: Store
     running: Intakes
     intake: IntakeProcess
+    sender: Traffic
+
+    def stop_broker(self) -> None:
+        with self.sender.paused():
+            self.broker.stop()
 
     def restart(self) -> None:
         self.intake = self.running.start(self.traffic, self.config)
@@ -80,7 +85,7 @@ def counted_exactly(
     sender = Traffic(broker, topic)
     with intakes(folder) as running, open_store(config) as store:
         first = running.start(traffic, config, **environment)
-        scene = Scene(broker, traffic, config, store, running, first)
+        scene = Scene(broker, traffic, config, store, running, first, sender)
         scene.goes_on()
         fault(scene)
         scene.goes_on()
@@ -110,7 +115,7 @@ def is_killed(times: int) -> Fault:
 
 
 def broker_restarts(scene: Scene) -> None:
-    scene.broker.stop()
+    scene.stop_broker()
     scene.broker.start()
 
 
@@ -132,7 +137,7 @@ def is_locked(seconds: float) -> Fault:
 
 def broker_is_away(seconds: float) -> Fault:
     def fault(scene: Scene) -> None:
-        scene.broker.stop()
+        scene.stop_broker()
         time.sleep(seconds)
         scene.broker.start()
 
