@@ -143,9 +143,7 @@ class Store:
             BatchRefused: messages of the batch may have been counted already. Drop it and resume from `next_offsets`.
             ValueError: a sampled prompt lies in a cell that the batch does not count.
         """
-        return self._database.apply(
-            intake.write, batch, keep=keep, now=now, limits=limits, backfill=backfill
-        )
+        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits, backfill=backfill)
 
     def next_offsets(self, topic: str) -> dict[int, int]:
         """Offset from which the live reader resumes, per partition that it ever read."""
