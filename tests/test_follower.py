@@ -132,13 +132,13 @@ def test_a_write_that_fails_is_repeated_with_the_same_batch_and_no_message_is_re
     monkeypatch.setattr(writer, "RETRY_S", (0.05,))
     batches: list[IntakeBatch] = []
 
-    def write(batch: IntakeBatch, **options: Any) -> None:
+    def write(batch: IntakeBatch, **options: Any) -> object:
         batches.append(batch)
         fails = batch.consumed and sum(one is batch for one in batches) <= 2
-        if written_first or not fails:
-            store.write_intake(batch, **options)
+        news = store.write_intake(batch, **options) if written_first or not fails else None
         if fails:
             raise StoreUnavailable("the connection was lost")
+        return news
 
     following = Following(stream, Altered(store, write))
     send(stream, range(50))
@@ -175,10 +175,10 @@ def test_reading_stops_where_too_much_text_waits_and_says_so_once(
     monkeypatch.setattr(follower, "_FULL_WAIT_S", 0.01)
     blocked = threading.Event()
 
-    def write(batch: IntakeBatch, **options: Any) -> None:
+    def write(batch: IntakeBatch, **options: Any) -> object:
         if batch.consumed:
             blocked.wait(20)
-        store.write_intake(batch, **options)
+        return store.write_intake(batch, **options)
 
     following = Following(stream, Altered(store, write))
     send(stream, range(10), length=600)
