@@ -97,16 +97,17 @@ class Intake:
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while consumed < MAX_MESSAGES:
             try:
-                messages = self._source.poll(
+                batches = self._source.poll(
                     min(POLL_MESSAGES, MAX_MESSAGES - consumed), max(0.0, deadline - monotonic())
                 )
             except TrafficUnavailable:
                 if not consumed:
                     raise
                 break
-            for message in messages:
-                self._take(message, now, tallies, rejected)
-            consumed += len(messages)
+            for batch in batches:
+                for message in batch:
+                    self._take(message, now, tallies, rejected)
+                consumed += len(batch)
             if monotonic() >= deadline or self._source.caught_up():
                 break
         return IntakeBatch(

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from riskmon.errors import InputError, TrafficUnavailable
-from riskmon.records import Position, TrafficStatus
-from riskmon.traffic.source import RawMessage
+from riskmon.records import TrafficStatus
+from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ class JsonlSource:
             raise InputError(f"there is no file {self._path}; mend traffic.jsonl or create it")
         self._open(next_offsets.get(PARTITION, 0))
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[RawMessage]:
+    def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
         """See `Source.poll`."""
         deadline = time.monotonic() + timeout_s
         while True:
-            messages = self._read(max_messages)
+            batch = self._read(max_messages)
             wait_s = min(IDLE_WAIT_S, deadline - time.monotonic())
-            if messages or wait_s <= 0 or self.caught_up():
-                return messages
+            if batch or wait_s <= 0 or self.caught_up():
+                return [batch] if batch else []
             time.sleep(wait_s)
 
     def next_offsets(self) -> dict[int, int]:
@@ -116,20 +116,23 @@ class JsonlSource:
         file.seek(self._offset)
         return file
 
-    def _read(self, max_messages: int) -> list[RawMessage]:
+    def _read(self, max_messages: int) -> RawBatch:
         file = self._file if self._file is not None else self._open(self._offset)
-        messages: list[RawMessage] = []
-        while len(messages) < max_messages:
+        offsets: list[int] = []
+        values: list[bytes] = []
+        while len(values) < max_messages:
+            start = self._offset
             line = self._read_line(file)
             if line is None:
                 break
-            if line.value:
-                messages.append(line)
-        if not messages:
+            if line:
+                offsets.append(start)
+                values.append(line)
+        if not values:
             self._follow(file)
-        return messages
+        return RawBatch(self.topic, PARTITION, offsets, [-1] * len(values), values)
 
-    def _read_line(self, file: BinaryIO) -> RawMessage | None:
+    def _read_line(self, file: BinaryIO) -> bytes | None:
         """The next whole line, and the file behind it; None, and the file where it was, when there is none yet."""
         start = self._offset
         line = file.readline(self._max_line_bytes + 2)  # one too many to be allowed, and a newline
@@ -142,8 +145,7 @@ class JsonlSource:
             file.seek(start)
             return None
         self._offset = start + length
-        value = line.removesuffix(b"\n").removesuffix(b"\r")
-        return RawMessage(Position(self.topic, PARTITION, start), None, value)
+        return line.removesuffix(b"\n").removesuffix(b"\r")
 
     def _follow(self, file: BinaryIO) -> None:
         """At the end: begin anew if the file at the path is another one, or shorter than what was read."""

@@ -1,6 +1,7 @@
 """What every source of traffic offers, whatever it reads from.
 
-A source hands out raw messages and knows where to resume. The truth about what has been consumed is the store, which
+A source hands out raw messages in columns, since an object for each would cost more than reading it, and knows where to
+resume. The truth about what has been consumed is the store, which
 takes counts, prompts and offsets in one transaction; the source is told those offsets at start and reports the ones to
 write next. One thread calls all methods of a source.
 
@@ -10,9 +11,9 @@ earliest message otherwise: it was added later, and everything in it is new.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from riskmon.records import Position, TrafficStatus
@@ -35,6 +36,49 @@ class RawMessage:
     corrupt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Messages of one partition, in the order of their offsets; the three columns are of one length.
+
+    Attributes:
+        topic, partition: where they stand.
+        offsets: of each message, ascending.
+        timestamps_ms: the broker's time of each, in milliseconds since the epoch; -1 where there is none.
+        values: the bytes of each; None for a tombstone.
+        corrupt: the messages are there but their bytes cannot be had (a failed checksum).
+    """
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
+    values: Sequence[bytes | None] = field(repr=False)
+    corrupt: bool = False
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __iter__(self) -> Iterator[RawMessage]:
+        return map(self.message, range(len(self)))
+
+    def message(self, index: int) -> RawMessage:
+        """One of the messages."""
+        return RawMessage(
+            Position(self.topic, self.partition, self.offsets[index]),
+            broker_time(self.timestamps_ms[index]),
+            self.values[index],
+            self.corrupt,
+        )
+
+
+def broker_time(milliseconds: int) -> datetime | None:
+    """A broker's timestamp as a time; None where there is none, or an impossible one."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds >= 0 else None
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
 class Source(Protocol):
     """A stream of messages in numbered partitions."""
 
@@ -52,8 +96,8 @@ class Source(Protocol):
         """
         ...
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[RawMessage]:
-        """The next messages, in order within a partition; empty when none came within `timeout_s`.
+    def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
+        """The next messages, in order within a partition and no batch empty; none when none came within `timeout_s`.
 
         Once the source has caught up with a marked end, it no longer waits.
 

@@ -38,7 +38,7 @@ def test_what_is_fed_can_be_read_and_the_broker_leaves_no_process(tmp_path: Path
         source.mark_end()
         read = []
         while not source.caught_up():
-            read += source.poll(5_000, 1.0)
+            read += [message for batch in source.poll(5_000, 1.0) for message in batch]
         source.close()
 
     assert sorted(message.value or b"" for message in read) == sorted(messages)

@@ -13,7 +13,7 @@ from riskmon.errors import InputError, TrafficUnavailable
 from riskmon.records import Position
 from riskmon.traffic import open_source
 from riskmon.traffic.jsonl import JsonlSource
-from riskmon.traffic.source import RawMessage
+from riskmon.traffic.source import RawBatch, RawMessage
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 
@@ -31,8 +31,12 @@ def opened(path: Path, offset: int | None = None, max_line_bytes: int = 100) -> 
     return source
 
 
-def values(messages: list[RawMessage]) -> list[bytes | None]:
-    return [message.value for message in messages]
+def all_of(batches: list[RawBatch]) -> list[RawMessage]:
+    return [message for batch in batches for message in batch]
+
+
+def values(batches: list[RawBatch]) -> list[bytes | None]:
+    return [message.value for message in all_of(batches)]
 
 
 def append(path: Path, data: bytes) -> None:
@@ -42,7 +46,7 @@ def append(path: Path, data: bytes) -> None:
 
 def test_positions_are_byte_offsets(lines_file: Path) -> None:
     source = opened(lines_file)
-    messages = source.poll(10, 0)
+    messages = all_of(source.poll(10, 0))
     assert [(m.position, m.value, m.timestamp) for m in messages] == [
         (Position("prompts.jsonl", 0, 0), b"first", None),
         (Position("prompts.jsonl", 0, 6), b"second line", None),
@@ -85,7 +89,7 @@ def test_the_last_line_of_a_marked_file_needs_no_newline(lines_file: Path) -> No
 def test_long_lines_are_cut_for_the_decoder_to_reject(lines_file: Path) -> None:
     lines_file.write_bytes(b"x" * 3_000_000 + b"\nexactly10!\nnext\n")
     source = opened(lines_file, max_line_bytes=10)
-    huge, fits, following = source.poll(10, 0)
+    huge, fits, following = all_of(source.poll(10, 0))
     assert huge.value is not None
     assert 10 < len(huge.value) <= 12
     assert (fits.value, fits.position.offset) == (b"exactly10!", 3_000_001)
@@ -97,7 +101,7 @@ def test_an_unfinished_long_line_waits_too(lines_file: Path) -> None:
     source = opened(lines_file, max_line_bytes=10)
     assert source.poll(10, 0) == []
     append(lines_file, b"x\nnext\n")
-    assert [m.position.offset for m in source.poll(10, 0)] == [0, 52]
+    assert [m.position.offset for m in all_of(source.poll(10, 0))] == [0, 52]
 
 
 def test_garbage_is_handed_out_as_it_is(lines_file: Path) -> None:

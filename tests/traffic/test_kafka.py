@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from riskmon.errors import ConfigError, TrafficUnavailable
 from riskmon.records import Position
 from riskmon.traffic.kafka import KafkaSource
 from riskmon.traffic.kafka.client import client_options
-from riskmon.traffic.source import RawMessage
+from riskmon.traffic.source import RawBatch, RawMessage
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 ENOUGH_S = 20.0
@@ -51,8 +51,12 @@ def read(source: KafkaSource, count: int) -> list[RawMessage]:
     deadline = time.monotonic() + ENOUGH_S
     while len(messages) < count:
         assert time.monotonic() < deadline, f"only {len(messages)} of {count} messages came"
-        messages += source.poll(1000, 0.2)
+        messages += all_of(source.poll(1000, 0.2))
     return messages
+
+
+def all_of(batches: Iterable[RawBatch]) -> list[RawMessage]:
+    return [message for batch in batches for message in batch]
 
 
 def numbered(first: int, last: int) -> list[bytes]:
@@ -151,7 +155,7 @@ def test_lag_is_exact(kafka_broker: Cluster, open_kafka: OpenSource) -> None:
 
     taken = 0
     while not taken:
-        taken = len(source.poll(9, 1.0))
+        taken = len(all_of(source.poll(9, 1.0)))
     assert taken <= 9
     status = source.status(NOW)
     assert (status.up, status.lag_messages, status.at, status.detail) == (True, 32 - taken, NOW, "")
@@ -205,7 +209,7 @@ def test_a_transaction_marker_at_the_end_is_passed_over(
     deadline = time.monotonic() + ENOUGH_S
     while not source.caught_up():
         assert time.monotonic() < deadline, "never caught up with the markers"
-        messages += source.poll(10, 0.2)
+        messages += all_of(source.poll(10, 0.2))
     assert [m.value for m in messages] == [b"kept"]
     assert source.status(NOW).lag_messages == 0
 
@@ -331,7 +335,7 @@ def test_an_outage_is_reported_and_reading_goes_on_after_it(
     while len(rest) < 3:
         assert time.monotonic() < deadline + ENOUGH_S, "reading did not go on"
         try:
-            rest += source.poll(10, 0.2)
+            rest += all_of(source.poll(10, 0.2))
         except TrafficUnavailable:
             continue
     assert [m.value for m in first + rest] == numbered(0, 8)

@@ -17,7 +17,7 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from riskmon.config import KafkaConfig
@@ -30,7 +30,7 @@ from riskmon.traffic.kafka.client import (
     OffsetOutOfRangeError,
 )
 from riskmon.traffic.kafka.cluster import Cluster
-from riskmon.traffic.source import RawMessage
+from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +79,16 @@ class KafkaSource:
         self._positions = dict(next_offsets)
         self._connect()
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[RawMessage]:
+    def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
         """See `Source.poll`."""
         deadline = time.monotonic() + timeout_s
         while True:
             self._look_after()
-            messages = self._read(max_messages)
-            self._idle = not messages
+            batches = self._read(max_messages)
+            self._idle = not batches
             wait_s = min(IDLE_WAIT_S, deadline - time.monotonic())
-            if messages or wait_s <= 0 or self.caught_up():
-                return messages
+            if batches or wait_s <= 0 or self.caught_up():
+                return batches
             time.sleep(wait_s)
 
     def next_offsets(self) -> dict[int, int]:
@@ -192,10 +192,10 @@ class KafkaSource:
 
     # ---- reading
 
-    def _read(self, max_messages: int) -> list[RawMessage]:
+    def _read(self, max_messages: int) -> list[RawBatch]:
         """What has arrived by now."""
         try:
-            batches = self._cluster.consumer.poll(timeout_ms=0, max_records=max_messages)
+            polled = self._cluster.consumer.poll(timeout_ms=0, max_records=max_messages)
         except OffsetOutOfRangeError as exc:
             self._place([handle.partition for handle in exc.args[0]], "earliest")
             return []
@@ -208,18 +208,18 @@ class KafkaSource:
             # After any other fault the client's next poll may never return, so the client is made anew.
             self.close()
             raise self._cluster.unavailable(exc) from exc
-        messages: list[RawMessage] = []
-        for (topic, partition), records in batches.items():
-            messages += [
-                RawMessage(Position(topic, partition, r.offset), _broker_time(r.timestamp), r.value)
-                for r in records
-            ]
-            self._positions[partition] = records[-1].offset + 1
-        if messages:
+        batches = []
+        for (topic, partition), records in polled.items():
+            offsets = [record.offset for record in records]
+            times = [record.timestamp for record in records]
+            values = [record.value for record in records]
+            batches.append(RawBatch(topic, partition, offsets, times, values))
+            self._positions[partition] = offsets[-1] + 1
+        if batches:
             self._cluster.answered()
-        return messages
+        return batches
 
-    def _pass_over_corrupt(self, partition: int, batch_offset: int) -> RawMessage:
+    def _pass_over_corrupt(self, partition: int, batch_offset: int) -> RawBatch:
         """The next message of a damaged batch, which has no bytes.
 
         The batch's own header cannot be trusted to say how many there are, so each is asked for. Without the seek the
@@ -229,7 +229,7 @@ class KafkaSource:
         position = Position(self._topic, partition, offset)
         log.warning("%s is corrupt (the checksum of its batch fails): passed over", position)
         self._seek(partition, offset + 1)
-        return RawMessage(position, None, None, corrupt=True)
+        return RawBatch(self._topic, partition, [offset], [-1], [None], corrupt=True)
 
     def _step_back(self, divergent: Mapping[Any, Any]) -> None:
         """Go on where an unclean leader election cut the log; from the earliest where that is unknown."""
@@ -258,11 +258,3 @@ class KafkaSource:
     def _seek(self, partition: int, offset: int) -> None:
         self._cluster.consumer.seek(self._cluster.handle(partition), offset)
         self._positions[partition] = offset
-
-
-def _broker_time(milliseconds: int) -> datetime | None:
-    """The record's timestamp; None where it has none, or an impossible one."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds >= 0 else None
-    except (OverflowError, ValueError, OSError):
-        return None
