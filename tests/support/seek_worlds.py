@@ -34,7 +34,7 @@ class World:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """What one step says: [C] whole counts, [C] variances, and limits of the share that each kind has of all offsets."""
+    """What one step says: [C] whole counts, [C] variances, limits of the share of each kind among all offsets."""
 
     counts: IntArray
     variances: FloatArray

@@ -1,11 +1,11 @@
 """Which offsets are read: one range at a random place in each of m equal segments.
 
-In come the offsets that every partition got since the last step, out goes a `Design`. The new offsets of all partitions,
-[begin, end), are laid end to end on one axis of length N, in the order of the partitions. The axis is cut into m segments
-whose lengths S_h differ by one at most. In each a range of L offsets begins at a place drawn uniformly among the S_h of
-the segment, and goes on at the segment's start where it reaches its end (circular systematic sampling, Cochran 1977,
-ch. 8.2). So each offset of segment h is read with probability exactly L / S_h, at its edges too, and each one that is read
-stands for S_h / L. Segments are drawn independently of one another.
+In come the offsets that every partition got since the last step, out goes a `Design`. The new offsets of all
+partitions, [begin, end), are laid end to end on one axis of length N, in the order of the partitions. The axis is cut
+into m segments whose lengths S_h differ by one at most. In each a range of L offsets begins at a place drawn
+uniformly among the S_h of the segment, and goes on at the segment's start where it reaches its end (circular
+systematic sampling, Cochran 1977, ch. 8.2). So each offset of segment h is read with probability exactly L / S_h, at
+its edges too, and each one that is read stands for S_h / L. Segments are drawn independently of one another.
 
 That is stratified sampling of one cluster (a range) per stratum (a segment): the segments spread the ranges over
 partitions and over time, the ranges make a seek worth its round trip. With N <= m L everything is read.

@@ -1,23 +1,23 @@
 """What the ranges tell of all offsets: totals per kind of offset, with their variance, whole numbers, and limits.
 
 Every offset is of exactly one kind: a request of some cell, a message rejected for some reason, or a gap, where there
-is no message (compaction, transaction markers, aborted transactions). With y_hc offsets of kind c among the n_h read of
-segment h, which has S_h,
+is no message (compaction, transaction markers, aborted transactions). With y_hc offsets of kind c among the n_h read
+of segment h, which has S_h,
 
     z_hc = (S_h / n_h) y_hc          T_c = sum_h z_hc
 
-T_c is unbiased (Horvitz & Thompson 1952). All kinds add up to N, the length of the axis, which is known exactly; since
-n_h is the same in every segment, T_c is at the same time the ratio estimator N sum_h y_hc / sum_h n_h, and the ratio's
-residuals are deviations of z_hc (Särndal et al. 1992, ch. 5.6). So what is no gap adds up to N exactly where no gap was
-read.
+T_c is unbiased (Horvitz & Thompson 1952). All kinds add up to N, the length of the axis, which is known exactly;
+since n_h is the same in every segment, T_c is at the same time the ratio estimator N sum_h y_hc / sum_h n_h, and the
+ratio's residuals are deviations of z_hc (Särndal et al. 1992, ch. 5.6). So what is no gap adds up to N exactly where
+no gap was read.
 
 **Variance.** One range per segment leaves no difference within it, so neighbouring segments are compared (successive
 differences, the overlapping form of collapsed strata: Cochran 1977, ch. 5A.12; Wolter 2007, ch. 8.2):
 
     v(T_c) = H / (2 (H - 1)) sum_{h > 1} (z_hc - z_{h-1,c})^2
 
-Ranges are drawn independently, so E (z_h - z_{h-1})^2 = Var z_h + Var z_{h-1} + (E z_h - E z_{h-1})^2. The first two are
-the real variances, clusters and finite population included, whatever the order of messages; the third makes v too
+Ranges are drawn independently, so E (z_h - z_{h-1})^2 = Var z_h + Var z_{h-1} + (E z_h - E z_{h-1})^2. The first two
+are the real variances, clusters and finite population included, whatever the order of messages; the third makes v too
 large where neighbouring segments differ, never too small on average. Nothing is assumed but H >= 2.
 
 **Whole numbers.** Counts are whole. Cumulative totals are cut at k + u, u uniform in (0, 1): each count is its total
@@ -25,13 +25,13 @@ rounded up or down, right on average, and all add up to N (Cox 1987, controlled 
 favour the same kinds at every step, day after day. The rounding adds f (1 - f) to the variance, f the part behind the
 point.
 
-**Limits.** `limits_of` says what share a kind has, from T, v and N alone (so also for sums over many steps). n = T (N -
-T) / v is the number of offsets drawn one by one that would tell as much (Korn & Graubard 1998), and Clopper-Pearson
-limits of n s among n are taken. v is itself uncertain, most of all where few ranges carry a kind: d = min(T, N - T)^2 / v
-of them do, and successive differences have no more than 2 H / 3 degrees of freedom. So n is multiplied by (1.96 / t_d)^2,
-t_d the quantile of Student's t with the smaller of the two. But never below H: however
-a kind lies, a range holds some of it with at least the probability of its first offset. So of a kind that no range holds,
-(1 - s)^H is an upper limit of the probability of just that: its share is 1 - 0.025^(1/H) at most, 7.1% with 50 ranges.
+**Limits.** `limits_of` says what share a kind has, from T, v and N alone (so also for sums over many steps). n = T (N
+- T) / v is the number of offsets drawn one by one that would tell as much (Korn & Graubard 1998), and Clopper-Pearson
+limits of n s among n are taken. v is itself uncertain, most of all where few ranges carry a kind: d = min(T, N - T)^2
+/ v of them do, and successive differences have no more than 2 H / 3 degrees of freedom. So n is multiplied by (1.96 /
+t_d)^2, t_d the quantile of Student's t with the smaller of the two. But never below H: however a kind lies, a range
+holds some of it with at least the probability of its first offset. So of a kind that no range holds, (1 - s)^H is an
+upper limit of the probability of just that: its share is 1 - 0.025^(1/H) at most, 7.1% with 50 ranges.
 """
 
 from __future__ import annotations
