@@ -19,7 +19,8 @@ from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
 from riskmon.records.change import Change, VersionChange
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
-from riskmon.traffic.intake import Intake
+from riskmon.traffic import open_intake
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 from riskmon.traffic.strata import OTHER, UNKNOWN
 
@@ -38,7 +39,7 @@ _MODEL_LABEL = "model"
 
 
 def follow_traffic(
-    source: Source,
+    source: Source | RangeSource,
     store: Store,
     config: TrafficConfig,
     lookback_start: datetime,
@@ -60,7 +61,7 @@ def follow_traffic(
     source.start(store.next_offsets(source.topic))
     if to_end:
         source.mark_end()
-    intake = Intake(source, config, store.strata(), store.thresholds(keep, lookback_start))
+    intake = open_intake(source, config, store.strata(), store.thresholds(keep, lookback_start))
     reported = -np.inf
     while not stop():
         batch = intake.collect(clock())

@@ -16,6 +16,7 @@ from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, U
 from riskmon.records import TrafficStatus
 from riskmon.store import Store
 from riskmon.traffic import open_source
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Following:
                 self._ending.wait(_RETRY_S[-1])
         source.close()
 
-    def _follow(self, source: Source, *, to_end: bool = False) -> None:
+    def _follow(self, source: Source | RangeSource, *, to_end: bool = False) -> None:
         since = self._clock() - self._lookback
         jobs.follow_traffic(
             source, self._store, self._traffic, since, self._clock, self._ending.begun, to_end=to_end

@@ -1,9 +1,10 @@
 """Messages of one Kafka topic, read as raw bytes from all its partitions.
 
-`client.py` holds the client library, `cluster.py` asks the cluster about topics and offsets, `source.py` reads. The
-library is imported in this package and nowhere else.
+`client.py` holds the client library, `cluster.py` asks the cluster about topics and offsets, `source.py` reads
+everything, `ranges.py` a few ranges. The library is imported in this package and nowhere else.
 """
 
+from riskmon.traffic.kafka.ranges import KafkaRanges
 from riskmon.traffic.kafka.source import KafkaSource
 
-__all__ = ["KafkaSource"]
+__all__ = ["KafkaRanges", "KafkaSource"]

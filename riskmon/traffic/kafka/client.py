@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -32,10 +33,13 @@ __all__ = [
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "client_options",
+    "corrupt_at",
     "for_code",
     "open_admin",
     "open_consumer",
 ]
+
+_CORRUPT = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 LONGEST_BACKOFF_MS = 2000
 """Between attempts to reconnect, so that reading resumes soon after a broker is back."""
@@ -90,6 +94,12 @@ def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
             "allow_auto_create_topics": False,
         },
     )
+
+
+def corrupt_at(exc: Exception) -> tuple[int, int] | None:
+    """Partition and first offset of the batch whose checksum fails; None for any other fault."""
+    match = _CORRUPT.search(str(exc)) if isinstance(exc, CorruptRecordError) else None
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _build(client: Callable[..., Any], options: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
+from riskmon.records import Position
 from riskmon.traffic.kafka.client import (
     KafkaError,
     OffsetAndMetadata,
@@ -35,6 +36,7 @@ class Cluster:
     Args:
         config: servers, topic, group and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
+        reading: options of the client that reads, beyond those that every client shares.
 
     Attributes:
         consumer: the client that reads; None while not connected.
@@ -45,7 +47,9 @@ class Cluster:
         ConfigError: a certificate or key file does not exist.
     """
 
-    def __init__(self, config: KafkaConfig, request_timeout_s: float) -> None:
+    def __init__(
+        self, config: KafkaConfig, request_timeout_s: float, reading: Mapping[str, Any] | None = None
+    ) -> None:
         self.consumer: Any = None
         self.fault = "not connected yet"
         self.answered_at = self.discovered_at = -math.inf
@@ -54,6 +58,7 @@ class Cluster:
         self._group = config.group_id
         self._servers = ",".join(config.bootstrap_servers)
         self._options = client_options(config)
+        self._reading = dict(reading or {})
         self._timeout_ms = round(request_timeout_s * 1000)
         self._group_warned = False
 
@@ -65,7 +70,7 @@ class Cluster:
         """
         try:
             self._admin = open_admin(self._options, self._timeout_ms)
-            self.consumer = open_consumer(self._options, self._timeout_ms)
+            self.consumer = open_consumer(self._options | self._reading, self._timeout_ms)
         except (KafkaError, OSError) as exc:
             self.close()
             raise self.unavailable(exc) from exc
@@ -168,3 +173,23 @@ class Cluster:
             raise self.unavailable(exc) from exc
         self.answered()
         return {handle.partition: offset for handle, offset in answer.items()}
+
+
+def warn_of_gap(wanted: Position, begin: int, end: int) -> None:
+    """Say what was lost where a partition now holds [begin, end), and reading should have gone on elsewhere."""
+    if wanted.offset < begin:
+        log.warning(
+            "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
+            begin - wanted.offset,
+            wanted,
+            begin,
+        )
+    else:
+        log.warning(
+            "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
+            "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
+            wanted,
+            end,
+            end - begin,
+            begin,
+        )

@@ -14,7 +14,6 @@ transactions are not read: nobody was answered by them.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -24,12 +23,12 @@ from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
 from riskmon.traffic.kafka.client import (
-    CorruptRecordError,
     KafkaError,
     LogTruncationError,
     OffsetOutOfRangeError,
+    corrupt_at,
 )
-from riskmon.traffic.kafka.cluster import Cluster
+from riskmon.traffic.kafka.cluster import Cluster, warn_of_gap
 from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
@@ -40,8 +39,6 @@ it would spin."""
 
 PROBE_EVERY_S = 2.0
 """Silence after which the broker is asked whether it is there; the client does not report a fetch that failed."""
-
-_CORRUPT = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 
 class KafkaSource:
@@ -166,29 +163,11 @@ class KafkaSource:
             if partition not in self._positions:
                 self._positions[partition] = begin if policy == "earliest" else end
             elif not begin <= self._positions[partition] <= end:
-                self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
+                warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
         self._cluster.consumer.assign([self._cluster.handle(p) for p in self._positions])
         for partition in partitions:
             self._seek(partition, self._positions[partition])
-
-    def _warn_of_gap(self, wanted: Position, begin: int, end: int) -> None:
-        if wanted.offset < begin:
-            log.warning(
-                "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
-                begin - wanted.offset,
-                wanted,
-                begin,
-            )
-        else:
-            log.warning(
-                "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
-                "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
-                wanted,
-                end,
-                end - begin,
-                begin,
-            )
 
     # ---- reading
 
@@ -203,8 +182,8 @@ class KafkaSource:
             self._step_back(exc.divergent_offsets)
             return []
         except KafkaError as exc:
-            if isinstance(exc, CorruptRecordError) and (match := _CORRUPT.search(str(exc))):
-                return [self._pass_over_corrupt(int(match[1]), int(match[2]))]
+            if corrupt := corrupt_at(exc):
+                return [self._pass_over_corrupt(*corrupt)]
             # After any other fault the client's next poll may never return, so the client is made anew.
             self.close()
             raise self._cluster.unavailable(exc) from exc
