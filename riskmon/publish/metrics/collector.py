@@ -85,6 +85,7 @@ def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]
 def _static(facts: Facts) -> Iterator[Family]:
     judges = ",".join(dict.fromkeys(harm.judge for harm in facts.harms))
     yield family(names.BUILD_INFO, [((facts.version, facts.model, judges), 1.0)])
+    yield family(names.INTAKE_INFO, [((facts.intake_mode,), 1.0)] if facts.intake_mode else [])
     yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])
     state = facts.state
     yield family(names.CONFIG_RELOAD_SUCCESSFUL, [((), float(not state.refused))])

@@ -10,6 +10,7 @@ REASON = "reason"
 PART = "part"
 FLAG = "flag"
 LEVEL = "level"
+MODE = "mode"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
 
