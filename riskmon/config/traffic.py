@@ -53,6 +53,11 @@ class KafkaConfig(Section):
         description="stream reads and counts every message; seek reads random ranges, so that its cost does not follow "
         "the traffic, and counts of strata are estimates",
     )
+    client: Literal["auto", "kafka-python", "confluent"] = Field(
+        "auto",
+        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed; "
+        "mode seek always reads with kafka-python",
+    )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
 
 

@@ -1,14 +1,13 @@
-"""The Kafka client library: its names, its options from the configuration, and clients that leave nothing behind."""
+"""kafka-python: its names, its options from the configuration, and clients that leave nothing behind."""
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import ConfigError
+from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
@@ -33,16 +32,10 @@ __all__ = [
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "client_options",
-    "corrupt_at",
     "for_code",
     "open_admin",
     "open_consumer",
 ]
-
-_CORRUPT = re.compile(r"partition=(\d+)\) at offset (\d+)")
-
-LONGEST_BACKOFF_MS = 2000
-"""Between attempts to reconnect, so that reading resumes soon after a broker is back."""
 
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
@@ -58,14 +51,8 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
         "security_protocol": security.protocol,
         "reconnect_backoff_max_ms": LONGEST_BACKOFF_MS,
     }
-    files = {"ssl_cafile": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
-    for option, key in files.items():
-        path = getattr(security, key)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise ConfigError(f"traffic.kafka.security.{key}: there is no file {path}")
-        options[option] = str(path)
+    names = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    options |= {names[key]: path for key, path in security_files(security).items()}
     if security.mechanism and security.password:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.username
@@ -94,12 +81,6 @@ def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
             "allow_auto_create_topics": False,
         },
     )
-
-
-def corrupt_at(exc: Exception) -> tuple[int, int] | None:
-    """Partition and first offset of the batch whose checksum fails; None for any other fault."""
-    match = _CORRUPT.search(str(exc)) if isinstance(exc, CorruptRecordError) else None
-    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _build(client: Callable[..., Any], options: dict[str, Any]) -> Any:

@@ -1,9 +1,9 @@
 """Reading a topic here and there: ranges of offsets, and where every partition ends.
 
 Each partition works through its ranges one after the other, all partitions at the same time: one round trip fetches a
-range of every partition. Fetches are small (`FETCH_BYTES`), so that a range of twenty messages does not bring a
-megabyte; a broker sends one whole batch at least. A poll asks for no more messages than a range has, since the client
-fetches ahead once it has handed out everything.
+range of every partition. Fetches are small, so that a range of twenty messages does not bring a megabyte; a broker
+sends one whole batch at least. A fetch asks for no more messages than a range has, since the client fetches ahead
+once it has handed out everything.
 
 Faults are those of `source.py`, and are dealt with alike. Offsets that vanish while a step reads them end that step
 (`SpansMoved`): nothing of it was counted, and the next one begins where the log does now.
@@ -13,27 +13,25 @@ from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
-from riskmon.traffic.kafka.client import KafkaError, LogTruncationError, OffsetOutOfRangeError, corrupt_at
 from riskmon.traffic.kafka.cluster import Cluster, warn_of_gap
+from riskmon.traffic.kafka.range_reader import RangeReader
+from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, ReaderFault
 from riskmon.traffic.seek.design import Span
 from riskmon.traffic.seek.source import SpansMoved
 from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
 
-FETCH_BYTES = 32 * 1024
-"""Asked for per partition and fetch."""
-
-POLL_MS, PAUSE_S = 200, 0.01
-"""Wait for an answer, and pause after an empty one: what is asked for is there, so a broker answers at once."""
+PAUSE_S = 0.01
+"""After an answer that held nothing."""
 
 
 class KafkaRanges:
@@ -51,8 +49,8 @@ class KafkaRanges:
     def __init__(
         self, config: KafkaConfig, *, request_timeout_s: float = 5.0, discover_every_s: float = 30.0
     ) -> None:
-        reading = {"max_partition_fetch_bytes": FETCH_BYTES, "fetch_max_wait_ms": 0}
-        self._cluster = Cluster(config, request_timeout_s, reading)
+        self._reader = RangeReader(config, request_timeout_s)
+        self._cluster = Cluster(config, request_timeout_s, self._reader)
         self._topic = config.topic
         self._policy = config.start
         self._patience_s = request_timeout_s
@@ -86,23 +84,22 @@ class KafkaRanges:
     def read(self, spans: Sequence[Span]) -> list[list[RawBatch]]:
         """See `RangeSource.read`."""
         reading = _Reading(self._topic, spans)
-        consumer, answered = self._cluster.consumer, time.monotonic()
-        consumer.pause(*consumer.assignment())
+        answered = time.monotonic()
+        self._reader.rest()
         try:
             while reading.partitions:
                 for partition, offset in reading.turns():
-                    consumer.seek(self._cluster.handle(partition), offset)
-                    consumer.resume(self._cluster.handle(partition))
-                if self._poll(reading):
+                    self._reader.begin(partition, offset)
+                if self._fetch(reading):
                     answered = time.monotonic()
                 elif time.monotonic() - answered > self._patience_s:
-                    raise KafkaError("the broker sends nothing of what it holds")
+                    raise ReaderFault("the broker sends nothing of what it holds")
                 else:
                     time.sleep(PAUSE_S)
-        except (OffsetOutOfRangeError, LogTruncationError) as exc:
+        except (OffsetsGone, LogCut) as exc:
             raise SpansMoved from exc
-        except KafkaError as exc:
-            # The client's next poll may never return, so the client is made anew.
+        except ReaderFault as exc:
+            # The client's next fetch may never return, so the client is made anew.
             self.close()
             raise self._cluster.unavailable(exc) from exc
         self._cluster.answered()
@@ -149,7 +146,7 @@ class KafkaRanges:
     def _look_after(self) -> None:
         """Connect, or look for new partitions, where that is due."""
         cluster = self._cluster
-        if cluster.consumer is None:
+        if not self._reader.connected:
             policy = "earliest" if self._positions else self._policy
             cluster.connect()
             try:
@@ -169,34 +166,31 @@ class KafkaRanges:
             begun = cluster.earliest(added) if policy == "earliest" else cluster.ends(added)
             self._positions |= begun
         self._positions = {p: offset for p, offset in self._positions.items() if p in found}
-        if found != {handle.partition for handle in cluster.consumer.assignment()}:
-            cluster.consumer.assign([cluster.handle(p) for p in found])
-            for partition, offset in self._positions.items():
-                cluster.consumer.seek(cluster.handle(partition), offset)
+        if found != self._reader.assigned():
+            cluster.assign(self._positions)
 
-    def _poll(self, reading: _Reading) -> bool:
+    def _fetch(self, reading: _Reading) -> bool:
         """Take what has arrived; whether anything came of it."""
-        consumer = self._cluster.consumer
+        reader = self._reader
         try:
-            polled = consumer.poll(timeout_ms=POLL_MS, max_records=reading.longest)
-        except KafkaError as exc:
-            if (corrupt := corrupt_at(exc)) is None or corrupt[0] not in reading.partitions:
+            batches = reader.fetch(reading.longest)
+        except BatchCorrupt as exc:
+            if exc.partition not in reading.partitions:
                 raise
-            offset = reading.pass_over_corrupt(*corrupt)
-            log.warning("%s is corrupt (the checksum of its batch fails): passed over", offset)
-            # Without the seek the client's next poll would never return.
-            consumer.seek(self._cluster.handle(offset.partition), offset.offset + 1)
+            at = reading.pass_over_corrupt(exc.partition, exc.offset)
+            log.warning("%s is corrupt (the checksum of its batch fails): passed over", at)
+            # Without the seek the client's next fetch would never return.
+            reader.seek(at.partition, at.offset + 1)
             moved = True
         else:
-            moved = bool(polled)
-            for handle, records in polled.items():
-                reading.take(handle.partition, records)
-        for partition in list(reading.partitions):
-            # A position moves past records without a message too (transaction markers, what was compacted).
-            at = consumer.position(self._cluster.handle(partition), timeout_ms=POLL_MS)
-            moved |= reading.reached(partition, at)
+            moved = bool(batches)
+            for batch in batches:
+                reading.take(batch)
+        # A position moves past records without a message too (transaction markers, what was compacted).
+        for partition, offset in reader.passed(reading.partitions).items():
+            moved |= reading.reached(partition, offset)
             if not reading.reads(partition):
-                consumer.pause(self._cluster.handle(partition))
+                reader.rest(partition)
         return moved
 
 
@@ -239,20 +233,23 @@ class _Reading:
         """Whether the partition has a range left."""
         return partition in self._waiting
 
-    def take(self, partition: int, records: Sequence[Any]) -> None:
+    def take(self, batch: RawBatch) -> None:
         """Messages of the range in turn; those behind its end are not of it."""
+        partition = batch.partition
         if partition not in self._waiting:
             return
         index = self._waiting[partition][0]
-        inside = [r for r in records if self._at[index] <= r.offset < self._spans[index].end]
-        if inside:
+        begin = bisect_left(batch.offsets, self._at[index])
+        end = bisect_left(batch.offsets, self._spans[index].end)
+        if begin < end:
+            inside = slice(begin, end)
             self.found[index].append(
                 RawBatch(
                     self._topic,
                     partition,
-                    [record.offset for record in inside],
-                    [record.timestamp for record in inside],
-                    [record.value for record in inside],
+                    batch.offsets[inside],
+                    batch.timestamps_ms[inside],
+                    batch.values[inside],
                 )
             )
 
@@ -264,11 +261,11 @@ class _Reading:
             self.found[index].append(RawBatch(self._topic, partition, [offset], [-1], [None], corrupt=True))
         return Position(self._topic, partition, offset)
 
-    def reached(self, partition: int, offset: int | None) -> bool:
+    def reached(self, partition: int, offset: int) -> bool:
         """The partition is read up to here; goes on to its next range at the end of one. Whether it moved."""
         waiting = self._waiting[partition]
         index = waiting[0]
-        if index not in self._sought or offset is None or offset <= self._at[index]:
+        if index not in self._sought or offset <= self._at[index]:
             return False
         self._at[index] = offset
         if offset >= self._spans[index].end:
