@@ -121,7 +121,7 @@ def gather(
             since=since,
             alerts_asked=alerts.asked,
             sensitivity_known=found.sensitivity is not None,
-            count_error=count_error(windows, since, now),
+            count_error=count_error(windows, since, now, scope.window, config.require_traffic("report").seek),
         ),
         excerpts=config.report.excerpt_characters,
     )

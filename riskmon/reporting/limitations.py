@@ -79,7 +79,8 @@ def _counts(error: CountError | None) -> Iterator[str]:
     spread = "" if error.strata == 1 else f", at most {percent(error.median)} for half of the strata"
     yield (
         "Requests were counted from random ranges of the topic, so the count of a stratum is an estimate. Its standard "
-        f"error is {percent(error.largest)} of the requests for {error.stratum}, which is known worst{spread}. "
+        f"error is {percent(error.largest)} of the requests for {error.stratum}, which is known worst (95% limits "
+        f"{exact(error.low)} to {exact(error.high)}){spread}. "
         "A stratum of which no range held a request is missing."
     )
 

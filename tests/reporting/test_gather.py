@@ -178,5 +178,7 @@ def test_counts_that_are_estimates_are_said_to_be_with_their_error(store, config
     assert not any(sentence in said for said in gather(store, config, NOW).limitations)
     store.write_intake(estimated, keep=5, now=NOW)
     (said,) = (said for said in gather(store, config, NOW).limitations if sentence in said)
-    assert "standard error is 10% of the requests for route=code, which is known worst" in said
+    assert (
+        "standard error is 10% of the requests for route=code, which is known worst (95% limits 1,6" in said
+    )
     assert "at most 5.25% for half of the strata" in said

@@ -1,10 +1,12 @@
-"""A client that reads one place of each partition at a time, and only the partitions that have their turn.
+"""A client that reads one place of each partition at a time, and only of the partitions that have their turn.
 
 kafka-python, since it fetches only when it is polled: a client that reads ahead by itself would fetch what nobody asked
 for after every range.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Mapping
 
 from riskmon.config import KafkaConfig
 from riskmon.traffic.kafka.kafka_python import KafkaPythonReader
@@ -18,7 +20,7 @@ POLL_MS = 200
 
 
 class RangeReader(KafkaPythonReader):
-    """A `Reader` whose partitions rest until they are told to read.
+    """A `Reader` that is told again and again what to read.
 
     Args:
         config: servers, topic and security.
@@ -33,14 +35,15 @@ class RangeReader(KafkaPythonReader):
             config, timeout_s, {"max_partition_fetch_bytes": FETCH_BYTES, "fetch_max_wait_ms": 0}
         )
 
-    def rest(self, *partitions: int) -> None:
-        """Fetch nothing of these partitions; without any, of none."""
-        self._consumer.pause(*(self._handle(p) for p in partitions or self.assigned()))
+    def turn_to(self, partitions: Collection[int], begins: Mapping[int, int]) -> None:
+        """Fetch of these partitions only; some begin elsewhere, the others go on where they are.
 
-    def begin(self, partition: int, offset: int) -> None:
-        """Read a partition from here on."""
-        self.seek(partition, offset)
-        self._consumer.resume(self._handle(partition))
+        They are assigned anew rather than paused: the library may hold back what it fetched before a pause, and then
+        fetches that partition never again.
+        """
+        self._consumer.assign([self._handle(partition) for partition in partitions])
+        for partition, offset in begins.items():
+            self.seek(partition, offset)
 
     def fetch(self, max_messages: int) -> list[RawBatch]:
         """See `Reader.fetch`; waits a little for an answer."""

@@ -85,11 +85,13 @@ class KafkaRanges:
         """See `RangeSource.read`."""
         reading = _Reading(self._topic, spans)
         answered = time.monotonic()
-        self._reader.rest()
+        active: list[int] = []
         try:
             while reading.partitions:
-                for partition, offset in reading.turns():
-                    self._reader.begin(partition, offset)
+                begins = reading.turns()
+                if begins or active != reading.partitions:
+                    active = reading.partitions
+                    self._reader.turn_to(active, begins)
                 if self._fetch(reading):
                     answered = time.monotonic()
                 elif time.monotonic() - answered > self._patience_s:
@@ -166,8 +168,6 @@ class KafkaRanges:
             begun = cluster.earliest(added) if policy == "earliest" else cluster.ends(added)
             self._positions |= begun
         self._positions = {p: offset for p, offset in self._positions.items() if p in found}
-        if found != self._reader.assigned():
-            cluster.assign(self._positions)
 
     def _fetch(self, reading: _Reading) -> bool:
         """Take what has arrived; whether anything came of it."""
@@ -189,8 +189,6 @@ class KafkaRanges:
         # A position moves past records without a message too (transaction markers, what was compacted).
         for partition, offset in reader.passed(reading.partitions).items():
             moved |= reading.reached(partition, offset)
-            if not reading.reads(partition):
-                reader.rest(partition)
         return moved
 
 
@@ -222,16 +220,12 @@ class _Reading:
         """Messages of the longest range in turn."""
         return max(len(self._spans[waiting[0]]) for waiting in self._waiting.values())
 
-    def turns(self) -> list[tuple[int, int]]:
-        """Partitions whose next range has its turn, and where it begins; each is named once."""
+    def turns(self) -> dict[int, int]:
+        """Partitions whose next range has its turn, and where it begins; each range is named once."""
         due = {partition: waiting[0] for partition, waiting in self._waiting.items()}
         new = {partition: index for partition, index in due.items() if index not in self._sought}
         self._sought.update(new.values())
-        return [(partition, self._spans[index].begin) for partition, index in new.items()]
-
-    def reads(self, partition: int) -> bool:
-        """Whether the partition has a range left."""
-        return partition in self._waiting
+        return {partition: self._spans[index].begin for partition, index in new.items()}
 
     def take(self, batch: RawBatch) -> None:
         """Messages of the range in turn; those behind its end are not of it."""

@@ -33,6 +33,10 @@ class Span:
     def __len__(self) -> int:
         return self.end - self.begin
 
+    def first_part(self, parts: int) -> Span:
+        """The first of as many parts of equal length, rounded up."""
+        return Span(self.partition, self.begin, self.begin + -(-len(self) // max(parts, 1)))
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -10,6 +10,11 @@ A message of segment h stands for S_h / L offsets. Its chance of being kept grow
 that cells whose messages were read at different rates, by steps with much traffic and with little, are sampled
 fairly.
 
+**After a pause** (a start, an outage) what came meanwhile is read in as many steps as there would have been, each
+over its share of every partition's offsets, so that the windows of the pause are told apart as those of any other
+time. How long it was, the first message that was not counted says. With a day of minutes that is some minutes of
+work.
+
 Where ranges lie is drawn from a stream that is keyed by `traffic.sample_key`, the topic and the step's offsets. Who
 sends messages cannot know it, and who reads the same step again reads the same.
 """
@@ -43,6 +48,9 @@ from riskmon.traffic.tally import EPOCH, Cell, Rules, Scorer, Tally
 ATTEMPTS = 3
 """At a step whose offsets vanish while they are read."""
 
+MOST_STEPS = 1440
+"""Over one pause, however long: those of a day at the default."""
+
 Kind = Cell | str
 """A cell, or why a message was rejected."""
 
@@ -73,6 +81,7 @@ class SeekIntake:
         self._key = hash_key(config.sample_key.get_secret_value())
         self._wait_s = config.flush_interval.total_seconds()
         self._next_step = -math.inf
+        self._steps_left: int | None = None
         self._reported: dict[int, int] = {}
         self._begun = source.next_offsets()
         self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
@@ -82,7 +91,7 @@ class SeekIntake:
     def collect(self, now: datetime) -> IntakeBatch:
         """The batch of a step, where one is due; otherwise waits a little and gives an empty one.
 
-        The first step is made at once, and so is one towards an end that was marked.
+        The first step is made at once, and so are those over a pause.
 
         Args:
             now: time of requests that carry none and that the broker does not date.
@@ -96,25 +105,48 @@ class SeekIntake:
             return IntakeBatch()
         begun = time.monotonic()
         batch = self._step(now)
-        self._next_step = begun + self._seek.every.total_seconds()
+        if self._steps_left == 1:
+            self._next_step = begun + self._seek.every.total_seconds()
+        else:
+            self._steps_left = (self._steps_left or 1) - 1
         return batch
 
     def _step(self, now: datetime) -> IntakeBatch:
-        spans, design, read, rng = self._read()
+        spans, design, read, rng = self._read(now)
         tallies = self._count(design, read, now)
         self._source.pass_over(spans)
         return self._batch(spans, design, tallies, rng)
 
-    def _read(self) -> tuple[list[Span], Design, list[list[RawBatch]], np.random.Generator]:
+    def _read(self, now: datetime) -> tuple[list[Span], Design, list[list[RawBatch]], np.random.Generator]:
         for _ in range(ATTEMPTS):
             spans = self._source.spans()
-            rng = self._chance(spans)
-            design = place_ranges(spans, self._seek.ranges, self._seek.range_messages, rng)
             with suppress(SpansMoved):
+                if self._steps_left is None:
+                    self._steps_left = self._steps_behind(spans, now)
+                spans = [span.first_part(self._steps_left) for span in spans]
+                rng = self._chance(spans)
+                design = place_ranges(spans, self._seek.ranges, self._seek.range_messages, rng)
                 return spans, design, self._source.read([piece.span for piece in design.pieces]), rng
         raise TrafficUnavailable(
             f"topic {self._source.topic!r} drops its messages before they can be read; raise its retention"
         )
+
+    def _steps_behind(self, spans: Sequence[Span], now: datetime) -> int:
+        """Steps that would have been made since the first message that is new, at least 1."""
+        of_a_step = self._seek.ranges * self._seek.range_messages
+        most = math.ceil(sum(map(len, spans)) / of_a_step)
+        if most <= 1:
+            return 1
+        firsts = [span.first_part(len(span)) for span in spans if len(span)]
+        times = [
+            milliseconds
+            for batches in self._source.read(firsts)
+            for batch in batches
+            for milliseconds in batch.timestamps_ms
+            if milliseconds >= 0
+        ]
+        pause_s = now.timestamp() - min(times, default=math.inf) / 1000
+        return max(1, min(math.ceil(max(0.0, pause_s) / self._seek.every.total_seconds()), most, MOST_STEPS))
 
     def _chance(self, spans: Sequence[Span]) -> np.random.Generator:
         """The step's own stream of chance."""

@@ -29,7 +29,7 @@ from riskmon.traffic.seek.source import RangeSource, SpansMoved
 from riskmon.traffic.source import RawBatch
 
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
-NOW = NOON + timedelta(minutes=40)
+NOW = NOON + timedelta(milliseconds=1)
 CHAT, CODE = (Stratum((("route", route),)) for route in ("chat", "code"))
 RANGES, LENGTH = 25, 10
 
@@ -162,6 +162,33 @@ def test_the_next_step_begins_where_the_last_ended_and_waits_for_its_time(begin:
     assert second.consumed == 40_030
     assert second.first_offsets == {("t", 1): 500, ("t", 2): 0}
     assert second.next_offsets == {("t", 1): 40_500, ("t", 2): 30}
+
+
+def test_a_pause_is_made_up_for_step_by_step_so_that_its_windows_are_told_apart(begin: Open) -> None:
+    def dated(_partition: int, offset: int) -> bytes:
+        """Eighty minutes, of which the first forty had three quarters of the requests."""
+        minute = offset / 1_500 if offset < 60_000 else 40 + (offset - 60_000) / 500
+        at = NOON - timedelta(minutes=80 - minute)
+        return json.dumps({"prompt": "x", "route": "chat", "timestamp": at.isoformat()}).encode()
+
+    topic = VirtualTopic(dated, [80_000, 80_000])
+    topic.timestamp_ms -= 80 * 60_000
+    with serving(t=topic) as broker:
+        config = traffic(broker.bootstrap).model_copy(
+            update={"seek": SeekConfig(every=timedelta(minutes=2), ranges=RANGES, range_messages=LENGTH)}
+        )
+        _, intake = begin(config)
+        steps = [intake.collect(NOON) for _ in range(40)]
+        assert intake.collect(NOON) == IntakeBatch()
+    assert {step.consumed for step in steps} == {4_000}
+    assert steps[-1].next_offsets == {("t", 0): 80_000, ("t", 1): 80_000}
+    assert steps[7].first_offsets == {("t", 0): 14_000, ("t", 1): 14_000}
+    counted = Counter[datetime]()
+    for step in steps:
+        counted.update({start: requests for (start, _), requests in step.requests.items()})
+    earlier = 2 * 1_500 * 20
+    assert counted[NOON - timedelta(hours=2)] == pytest.approx(earlier, rel=0.02)
+    assert counted.total() == 160_000
 
 
 def test_the_same_step_read_again_reads_the_same_and_another_key_reads_elsewhere(begin: Open) -> None:
