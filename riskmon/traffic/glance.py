@@ -75,11 +75,10 @@ def compile_glance(config: TrafficConfig) -> Glance:
         if timestamp is None:
             return None, find_labels(document)
         try:
-            # The usual form is spared the precautions of `parse_timestamp`. ASCII, since one of them is upper-casing,
-            # which may lengthen other text.
-            if timestamp[4] == "-" and timestamp[10] == "T" and timestamp.isascii():
+            # The usual form is spared the precautions of `parse_timestamp`: what parses needs neither of them.
+            if timestamp[4] == "-" and timestamp[10] == "T":
                 return parse_iso(timestamp), find_labels(document)
-        except (TypeError, LookupError, ValueError, AttributeError):  # a number, or text of another form
+        except (TypeError, LookupError, ValueError):  # a number, or text of another form
             pass
         moment = parse_timestamp(timestamp)
         return None if moment is None else (moment, find_labels(document))

@@ -64,7 +64,7 @@ class Intake:
         self._source = source
         decoder = Decoder(config)
         self._rules = Rules(
-            config, decoder, StrataCap(decoder.labels, config.max_strata, known_strata), scorer
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
         self._k = config.sample_per_window
         self._key = hash_key(config.sample_key.get_secret_value())
@@ -111,6 +111,13 @@ class Intake:
             rejected=dict(tally.rejected),
             next_offsets=self._offsets_to_report(),
         )
+
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
+
+        What was counted under another line is moved by the store.
+        """
+        self._rules.strata.learn(kept)
 
     def _count(self, batches: Sequence[RawBatch], tally: Tally) -> int:
         """Count what was polled; returns the number of messages."""

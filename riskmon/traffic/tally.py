@@ -127,7 +127,7 @@ class Tally:
         """Count the messages of a batch; `hashes` are the keyed hashes of their positions."""
         glance, window = self._rules.glance, _NO_WINDOW
         begin, end, cells = window.begin, window.end, window.cells
-        for index, (value, keyed_hash) in enumerate(zip(batch.values, hashes, strict=True)):
+        for index, value, keyed_hash in zip(range(len(batch)), batch.values, hashes, strict=True):
             glanced = glance(value)
             if glanced is not None:
                 moment, labels = glanced

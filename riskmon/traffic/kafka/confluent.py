@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, overload
 
 from confluent_kafka import (
     Consumer,
@@ -146,7 +146,7 @@ class ConfluentReader:
         if not messages:
             with self._faults():
                 messages = self._consumer.consume(max_messages, FILL_S)
-        if any(message.error() is not None for message in messages):
+        if any(map(Message.error, messages)):
             messages = self._until_fault(messages)
         runs = groupby(messages, Message.partition)
         return [self._columns(partition, list(run)) for partition, run in runs if partition is not None]
@@ -179,13 +179,8 @@ class ConfluentReader:
             return {handle.partition: future.result().offset for handle, future in asked.items()}
 
     def _columns(self, partition: int, messages: Sequence[Message]) -> RawBatch:
-        return RawBatch(
-            self._topic,
-            partition,
-            [message.offset() for message in messages],  # type: ignore[misc]
-            [message.timestamp()[1] for message in messages],
-            [message.value() for message in messages],
-        )
+        offsets, values = map(Message.offset, messages), map(Message.value, messages)
+        return RawBatch(self._topic, partition, list(offsets), _Times(messages), list(values))  # type: ignore[arg-type]
 
     def _until_fault(self, messages: list[Message]) -> list[Message]:
         """The messages before the first fault, which raises once it is the next; ends of partitions are noted."""
@@ -220,6 +215,25 @@ class ConfluentReader:
             error = exc.args[0]
             text = error.str() if isinstance(error, KafkaError) else str(error)
             raise ReaderFault(f"{text}: {self._heard}" if self._heard else text) from exc
+
+
+class _Times(Sequence[int]):
+    """The broker's times of messages, looked up when asked for: most messages carry a time of their own."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return _Times(self._messages[index])
+        return self._messages[index].timestamp()[1]
 
 
 def confluent_options(config: KafkaConfig) -> dict[str, Any]:

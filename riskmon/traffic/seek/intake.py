@@ -76,7 +76,7 @@ class SeekIntake:
         self._seek = config.seek
         decoder = Decoder(config)
         self._rules = Rules(
-            config, decoder, StrataCap(decoder.labels, config.max_strata, known_strata), scorer
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
         self._key = hash_key(config.sample_key.get_secret_value())
         self._wait_s = config.flush_interval.total_seconds()
@@ -110,6 +110,10 @@ class SeekIntake:
         else:
             self._steps_left = (self._steps_left or 1) - 1
         return batch
+
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """See `Intake.learn`."""
+        self._rules.strata.learn(kept)
 
     def _step(self, now: datetime) -> IntakeBatch:
         spans, design, read, rng = self._read(now)
