@@ -22,6 +22,7 @@ class Counters:
     consumed: int = 0
     sampled: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
+    scorer_failures: Mapping[str, int] = field(default_factory=dict)  # reason -> prompts without a score
     estimated_prompts: int = 0
     estimate_failures: Mapping[str, int] = field(default_factory=dict)
     estimate_tokens: int = 0

@@ -139,6 +139,8 @@ class IntakeBatch:
         next_offsets: per (topic, partition), the offset to resume from.
         first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
         variances: sampling variance of `requests`, where it is not exact.
+        scored: a scorer of prompts was in use, so that sizes tell of risk and not of how messages were read.
+        scorer_failures: prompts that the scorer gave no usable score, per reason.
     """
 
     consumed: int = 0
@@ -148,6 +150,8 @@ class IntakeBatch:
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
+    scored: bool = False
+    scorer_failures: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

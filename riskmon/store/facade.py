@@ -118,7 +118,7 @@ class Store:
         return list(self._database.fetch(strata.known))
 
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
-        """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
+        """Per cell since then, the smallest priority left out; a candidate that is not below it changes nothing."""
         return self._database.fetch(intake.thresholds, keep, since)
 
     def write_traffic_status(self, traffic: TrafficStatus) -> None:

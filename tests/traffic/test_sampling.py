@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,7 +62,7 @@ def test_a_cell_smaller_than_k_is_kept_whole() -> None:
     for rank, item in ((0.9, "c"), (0.1, "a"), (0.4, "b")):
         sample.offer(rank, item)
     assert list(sample) == [(0.1, "a"), (0.4, "b"), (0.9, "c")]
-    assert sample.threshold == 1.0
+    assert sample.threshold == math.inf
 
 
 @settings(max_examples=200, deadline=None)

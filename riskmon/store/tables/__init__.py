@@ -8,7 +8,7 @@
            └─< cycle_health
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
-    offsets, counters, traffic_status, store_keys, forecasts, changes, plans, backtests      stand alone
+    offsets, counters, traffic_status, store_keys, scorers, forecasts, changes, plans, backtests      stand alone
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
@@ -22,7 +22,7 @@ tables; a test compares the two.
 from riskmon.store.tables.columns import metadata
 from riskmon.store.tables.findings import estimates, hits, judged, verdicts
 from riskmon.store.tables.forecasting import backtests, changes, forecasts
-from riskmon.store.tables.sampling import cells, samples, strata
+from riskmon.store.tables.sampling import cells, samples, scorers, strata
 from riskmon.store.tables.sensitivity import sensitivity_prompts, sensitivity_runs, sensitivity_strata
 from riskmon.store.tables.upkeep import counters, offsets, store_keys, traffic_status
 from riskmon.store.tables.work import cycle_health, cycles, plans, results
@@ -43,6 +43,7 @@ __all__ = [
     "plans",
     "results",
     "samples",
+    "scorers",
     "sensitivity_prompts",
     "sensitivity_runs",
     "sensitivity_strata",
