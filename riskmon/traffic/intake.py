@@ -17,7 +17,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
+from typing import Protocol
 
 from riskmon.config import TrafficConfig
 from riskmon.errors import TrafficUnavailable
@@ -39,6 +41,26 @@ MAX_CELLS = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Cell = tuple[int, Stratum]
+_Sized = tuple[Prompt, float]
+
+
+class Sizing(Protocol):
+    """How large prompts are; see `riskmon.scoring`.
+
+    Attributes:
+        largest: no size exceeds it. active: sizes tell of risk, and are not all 1.
+    """
+
+    largest: float
+    active: bool
+
+    def size(self, prompt: Prompt) -> float:
+        """Above 0 and at most `largest`; never raises."""
+        ...
+
+    def take_failures(self) -> Mapping[str, int]:
+        """Prompts without a usable score since the last call, per reason."""
+        ...
 
 
 @dataclass(slots=True)
@@ -46,7 +68,7 @@ class _Tally:
     """One cell of the batch at hand."""
 
     requests: int
-    sample: BottomK[Prompt]
+    sample: BottomK[_Sized]
 
 
 class Intake:
@@ -56,8 +78,11 @@ class Intake:
         source: where messages come from; already started.
         config: fields, strata, window and sample size.
         known_strata: strata the store knows, the most deserving first.
-        thresholds: per (window start, stratum) whose stored sample holds `sample_per_window` prompts or more,
-            the largest priority among its smallest `sample_per_window`.
+        thresholds: per (window start, stratum) of which something was left out, the smallest priority that was.
+        sizing: how large each prompt is, where they are sampled by risk.
+
+    A batch that never reaches the store takes candidates with it that this object believes are kept: whoever drops one
+    makes a new `Intake`.
     """
 
     def __init__(
@@ -66,12 +91,16 @@ class Intake:
         config: TrafficConfig,
         known_strata: Iterable[Stratum] = (),
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
+        sizing: Sizing | None = None,
     ) -> None:
         self._source = source
         self._decoder = Decoder(config)
         self._strata = StrataCap(self._decoder.labels, config.max_strata, known_strata)
         self._window = config.window
-        self._k = config.sample_per_window
+        # One more than is kept: it tells the store the smallest priority left out.
+        self._k = config.sample_per_window + 1
+        self._sizing = sizing
+        self._largest = 1.0 if sizing is None else sizing.largest
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, int] = {}
@@ -117,6 +146,8 @@ class Intake:
             },
             sample=self._settle(tallies),
             rejected=dict(rejected),
+            scored=self._sizing is not None and self._sizing.active,
+            scorer_failures={} if self._sizing is None else self._sizing.take_failures(),
             next_offsets=self._offsets_to_report(),
         )
 
@@ -132,17 +163,20 @@ class Intake:
         tally = tallies.get(cell)
         if tally is None:
             kept = self._kept.get(cell)
-            below = 1.0 if kept is None else kept.threshold
+            below = inf if kept is None else kept.threshold
             tally = tallies[cell] = _Tally(0, BottomK(self._k, below))
         tally.requests += 1
         self._sample(request, stratum, tally.sample)
 
-    def _sample(self, request: Decoded, stratum: Stratum, sample: BottomK[Prompt]) -> None:
+    def _sample(self, request: Decoded, stratum: Stratum, sample: BottomK[_Sized]) -> None:
         position = request.position
         rank = priority(self._key, position.topic, position.partition, position.offset)
-        # Asked here although `offer` asks too: most requests end at this line, before a Prompt is made of them.
-        if rank < sample.threshold:
-            sample.offer(rank, request.prompt(stratum))
+        # Most requests end at this line, before a Prompt is made of them and scored: no size makes them small enough.
+        # Divided and not multiplied, since rounding keeps the order of quotients: none is left out that could enter.
+        if rank / self._largest < sample.threshold:
+            prompt = request.prompt(stratum)
+            size = 1.0 if self._sizing is None else self._sizing.size(prompt)
+            sample.offer(rank / size, (prompt, size))
 
     def _settle(self, tallies: dict[_Cell, _Tally]) -> list[SampledPrompt]:
         """The batch's candidates; later batches need only smaller priorities than these leave open."""
@@ -150,9 +184,9 @@ class Intake:
         for cell, tally in tallies.items():
             kept = self._kept.setdefault(cell, BottomK(self._k))
             self._kept.move_to_end(cell)
-            for rank, prompt in tally.sample:
+            for rank, (prompt, size) in tally.sample:
                 kept.offer(rank, None)
-                candidates.append(SampledPrompt(prompt, self._start(cell[0]), rank))
+                candidates.append(SampledPrompt(prompt, self._start(cell[0]), rank, size))
         while len(self._kept) > MAX_CELLS:
             self._kept.popitem(last=False)
         return candidates

@@ -110,7 +110,7 @@ def test_counts_sample_rejections_and_offsets_of_one_batch(stream: Path) -> None
     assert batch.requests == Counter(cell_of(number) for number in requests)
     assert len(batch.requests) == 4
     assert smallest(batch.sample) == expected_sample(stream)
-    assert len(batch.sample) == 4 * K
+    assert len(batch.sample) == 4 * (K + 1)
     assert batch.next_offsets == {("stream.jsonl", 0): stream.stat().st_size}
     first = min(batch.sample, key=lambda sampled: sampled.priority).prompt
     assert first.content == f"text {first.id[1:]}"
