@@ -28,7 +28,18 @@ from riskmon.worker import DeviceWorker
 log = logging.getLogger(__name__)
 
 JOBS = (
-    *("intake", "load", "estimate", "forecast", "back-test", "sensitivity", "purge", "catch-up", "report"),
+    *(
+        "intake",
+        "load",
+        "estimate",
+        "forecast",
+        "back-test",
+        "sensitivity",
+        "purge",
+        "catch-up",
+        "report",
+        "scorer",
+    ),
     *CHANNELS,
 )
 """Names under which failures are counted."""
@@ -81,6 +92,7 @@ class Timetable:
             "forecast": ("desk", self._forecast),
             "sensitivity": ("device", self._sensitivity),
             "report": ("desk", self._report),
+            "scorer": ("desk", self._train_scorer),
         }
 
     @property
@@ -121,6 +133,8 @@ class Timetable:
         }
         if config.sensitivity.schedule is not None:
             wanted["sensitivity"] = config.sensitivity.schedule
+        if config.require_traffic("run").sampling.trains:
+            wanted["scorer"] = config.require_traffic("run").sampling.retrain
         if self._reporter.wanted:
             self._reporter.start()
             wanted["report"] = config.report.schedule
@@ -245,6 +259,9 @@ class Timetable:
 
     def _back_test(self) -> None:
         jobs.back_test(self._store, self._config, "run", self._clock())
+
+    def _train_scorer(self) -> None:
+        jobs.train_scorer(self._store, self._config, "run", self._clock())
 
     def _report(self) -> None:
         self._reporter.write(self._clock())

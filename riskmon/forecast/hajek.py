@@ -1,8 +1,8 @@
 """How far other prompts would have moved the weighted mean of the sampled ones.
 
-With shares s_i = w_i / N, N the requests that the sample stands for, the mean is sum_i s_i p_i. Where weights add up to N
-it is a ratio (Hajek 1971), and what makes it move is how p_i differs from it. Where they do so on average only, since
-prompts were sampled by risk, it is a sum (Horvitz & Thompson 1952) and moves with all of p_i: linearised,
+With shares s_i = w_i / N, N the requests that the sample stands for, the mean is sum_i s_i p_i. Where weights add up
+to N it is a ratio (Hajek 1971), and what makes it move is how p_i differs from it. Where they do so on average only,
+since prompts were sampled by risk, it is a sum (Horvitz & Thompson 1952) and moves with all of p_i: linearised,
 
     Var = sum_i s_i^2 (p_i - c_i p_bar)^2,        c_i = 1 for weights that add up, else 0
 

@@ -4,9 +4,10 @@ In come the estimates p_i of m prompts sampled from N requests, with survey weig
 
     p_bar = sum_i w_i p_i / N
 
-with draws around it. Where prompts are sampled alike the weights add up to N, and this is the ratio of Hajek 1971. Where
-they are sampled by risk (`riskmon.store.weighted`) sum_i w_i is N on average only, and dividing by the known N is what
-keeps p_bar unbiased, whatever the scorer. Two things are uncertain: which prompts were sampled, and each p_i. In draws,
+with draws around it. Where prompts are sampled alike the weights add up to N, and this is the ratio of Hajek 1971.
+Where they are sampled by risk (`riskmon.store.weighted`) sum_i w_i is N on average only, and dividing by the known N
+is what keeps p_bar unbiased, whatever the scorer. Two things are uncertain: which prompts were sampled, and each p_i.
+In draws,
 
     p^b = p_bar + sqrt(1 - 1/m) (p_boot - p_bar) + sqrt(1/m) (p_within - p_bar),   cut to [0, 1]
 
@@ -15,10 +16,11 @@ its spread already carries the within-prompt noise in full; adding p_within in f
 twice. A bootstrap of m prompts shows only (m - 1)/m of the variance; the within-prompt noise makes up that share,
 which matters for a handful: a single prompt keeps its own error.
 
-**Sampled by risk**, a resampled mean is not divided by its own weights: that would show a ratio's spread. And a resample
-of m prompts does not show that the number of prompts above a threshold is itself a matter of chance, which adds
-p_bar^2 / m; a gamma factor of variance 1 / m does. A sample may be of both kinds, in the hours after a scorer was switched
-on: C is the part of the traffic that was sampled alike, and only that part of a resample is held against its weights.
+**Sampled by risk**, a resampled mean is not divided by its own weights: that would show a ratio's spread. And a
+resample of m prompts does not show that the number of prompts above a threshold is itself a matter of chance, which
+adds p_bar^2 / m; a gamma factor of variance 1 / m does. A sample may be of both kinds, in the hours after a scorer
+was switched on: C is the part of the traffic that was sampled alike, and only that part of a resample is held against
+its weights.
 
 There is no finite-population correction, even where every request was sampled: the forecast is about tomorrow's
 prompts, and those are new ones from where today's came from.
@@ -40,8 +42,8 @@ says so, or one more hit among the M draws of the target itself. E^b is what ear
 - Uncovered hits among the sum_i n0_i are in the p_i at up to 1 / n0_i each, and the bootstrap spreads them, so they
   are not drawn again. A single one among m prompts leaves Poisson(1) + G events, whose 95% limit is that of
   Gamma(2, 1), 4.7. Where they crowd into few prompts, max_i grows with them.
-- Prompts sampled by risk stand for unequal parts of the traffic, so their draws tell less of its mean: M is then divided by
-  the design effect m sum_i w_i^2 / (sum_i w_i)^2 (Kish 1965).
+- Prompts sampled by risk stand for unequal parts of the traffic, so their draws tell less of its mean: M is then
+  divided by the design effect m sum_i w_i^2 / (sum_i w_i)^2 (Kish 1965).
 - M treats the draws of a stratum as alike: harm in a few prompts that the sample does not hold is bounded by no number
   of draws. Earlier days are taken to be like the lookback, as tomorrow is.
 

@@ -8,10 +8,11 @@ that a daily rhythm of p is no move. Only windows that have estimates on both da
     ranks   Mann-Whitney, two-sided, below 1e-4: most prompts, not a few heavy ones, are riskier or safer than before
     means   the weighted means differ by two standard errors or more, in the direction of the ranks
 
-Where prompts are sampled by risk, riskier ones are among the estimates more often since a scorer was switched on or trained
-anew, and their ranks with them. So a rank is then that in the traffic, by weight: theta = sum_i s_i F(p_i) with F the
-weighted share of the other side below p_i (ties half), held against 1/2 with the linearised variance of both sides, or that
-of uniform ranks where it is larger. A side must be worth twenty equally weighted prompts (Kish 1965).
+Where prompts are sampled by risk, riskier ones are among the estimates more often since a scorer was switched on or
+trained anew, and their ranks with them. So a rank is then that in the traffic, by weight: theta = sum_i s_i F(p_i)
+with F the weighted share of the other side below p_i (ties half), held against 1/2 with the linearised variance of
+both sides, or that of uniform ranks where it is larger. A side must be worth twenty equally weighted prompts (Kish
+1965).
 
 Ranks alone do not do: proposals that have learnt since yesterday spread the estimates of the same p differently. Means
 alone do not do, for one heavy prompt makes them. The moment of the smallest p-value is taken, and estimates before it

@@ -33,6 +33,7 @@ from riskmon.records import (
 )
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.store import (
     backtests,
@@ -48,6 +49,7 @@ from riskmon.store import (
     plans,
     prompts,
     results,
+    scorers,
     sensitivity,
     snapshot,
     status,
@@ -120,6 +122,14 @@ class Store:
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
         """Per cell since then, the smallest priority left out; a candidate that is not below it changes nothing."""
         return self._database.fetch(intake.thresholds, keep, since)
+
+    def write_scorer(self, model: ScorerModel) -> None:
+        """Stores the scorer that prompts are sampled with, in place of the one before."""
+        self._database.apply(scorers.write, model)
+
+    def scorer(self, after: datetime | None = None) -> ScorerModel | None:
+        """The scorer, if it was made after a moment; None where there is none."""
+        return self._database.fetch(scorers.newest, after)
 
     def write_traffic_status(self, traffic: TrafficStatus) -> None:
         """Replaces the source's health."""

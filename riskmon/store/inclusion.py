@@ -1,13 +1,14 @@
 """How many requests a prompt stands for by design: the inverse of its chance to be among those worked on.
 
-Inside a cell prompts are worked on by priority, so the first n of them are a bottom-n sample, and tau_n, the priority of
-the next one, is the smallest that it leaves out; where all that are kept were reached it is the cell's own
+Inside a cell prompts are worked on by priority, so the first n of them are a bottom-n sample, and tau_n, the priority
+of the next one, is the smallest that it leaves out; where all that are kept were reached it is the cell's own
 (`riskmon.store.intake`). A prompt of size s that was read on behalf of a requests then stands for
 
     a / min(1, s tau_n)
 
-Sums of these over any part of a cell are unbiased, whatever the sizes are (`riskmon.traffic.sampling`). n is the place of
-the last prompt with a result, failed ones included. A prompt before it without one came in later or was skipped.
+Sums of these over any part of a cell are unbiased, whatever the sizes are (`riskmon.traffic.sampling`). n is the
+place of the last prompt with a result, failed ones included. A prompt before it without one came in later or was
+skipped.
 """
 
 from __future__ import annotations
@@ -24,17 +25,16 @@ def frontiers(of_cells: ColumnElement[bool]) -> Subquery:
         results.c.partition == samples.c.partition,
         results.c.offset == samples.c.offset,
     )
-    in_order = {
-        "partition_by": samples.c.cell_id,
-        "order_by": (samples.c.priority, samples.c.topic, samples.c.partition, samples.c.offset),
-    }
+    in_order = samples.c.priority, samples.c.topic, samples.c.partition, samples.c.offset
     ranked = (
         select(
             samples.c.cell_id,
             cells.c.left_out,
             results.c.written_at.is_not(None).label("done"),
-            func.row_number().over(**in_order).label("rank"),
-            func.lead(samples.c.priority).over(**in_order).label("next"),
+            func.row_number().over(partition_by=samples.c.cell_id, order_by=in_order).label("rank"),
+            func.lead(samples.c.priority)
+            .over(partition_by=samples.c.cell_id, order_by=in_order)
+            .label("next"),
         )
         .join_from(samples, cells)
         .outerjoin(results, at_position)
@@ -48,9 +48,7 @@ def frontiers(of_cells: ColumnElement[bool]) -> Subquery:
         .subquery()
     )
     return (
-        select(
-            last.c.cell_id, last.c.reached, func.coalesce(ranked.c.next, ranked.c.left_out).label("tau")
-        )
+        select(last.c.cell_id, last.c.reached, func.coalesce(ranked.c.next, ranked.c.left_out).label("tau"))
         .join_from(last, ranked, and_(ranked.c.cell_id == last.c.cell_id, ranked.c.rank == last.c.reached))
         .subquery()
     )

@@ -90,9 +90,7 @@ def _larger_cells(connection: Connection, batch: IntakeBatch, keep: int) -> list
     """Cells in the windows of the batch that were written with a larger k."""
     starts = {start for start, _ in batch.requests}
     return list(
-        connection.scalars(
-            select(cells.c.id).where(cells.c.window_start.in_(starts), cells.c.keep > keep)
-        )
+        connection.scalars(select(cells.c.id).where(cells.c.window_start.in_(starts), cells.c.keep > keep))
     )
 
 
@@ -142,7 +140,7 @@ def _merge_sample(
     kept_per_cell: dict[_Cell, tuple[int, int]],
     lowered: Collection[int],
 ) -> int:
-    """Adds the candidates and prunes their cells and the `lowered` ones; gives how many candidates are in the sample."""
+    """Adds the candidates, prunes their cells and the `lowered` ones; gives how many candidates stay."""
     rows = []
     touched = {cell_id: kept for cell_id, kept in kept_per_cell.values() if cell_id in lowered}
     for sampled in batch.sample:
@@ -158,7 +156,7 @@ def _merge_sample(
 
 
 def _prune(connection: Connection, cell_id: int, kept: int) -> set[Position]:
-    """Displaces all but the first `kept` of a cell, and remembers the smallest priority among them; gives which went."""
+    """Displaces all but the first `kept` of a cell, and remembers their smallest priority; gives which went."""
     excess = select(samples.c.id).where(samples.c.cell_id == cell_id).order_by(*_BY_PRIORITY).offset(kept)
     displaced = connection.execute(
         delete(samples)

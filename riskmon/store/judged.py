@@ -3,9 +3,9 @@
 A sampled prompt whose message carried the deployed model's response has that judged with its draws. The verdict is kept
 beside the prompt, and the back-test reads counts of them: of a cell with N requests, n judged responses and k harmful.
 
-**Effective numbers.** Where prompts are sampled by risk, the judged ones are no fair sample: k / n would be the share among
-risky prompts. There k / n is the share by weight (`inclusion`), and n the number of equally weighted responses that would
-tell as much (`riskmon.statistics.effective_trials`), at most N. Neither is whole then.
+**Effective numbers.** Where prompts are sampled by risk, the judged ones are no fair sample: k / n would be the share
+among risky prompts. There k / n is the share by weight (`inclusion`), and n the number of equally weighted responses
+that would tell as much (`riskmon.statistics.effective_trials`), at most N. Neither is whole then.
 
 **Whose verdicts count.** Those of the prompts that are in the sample. The final sample of a cell is one of
 all its requests (`intake`), prompts are judged in its own order, and so n of N are a sample by the same rule. A prompt
@@ -93,7 +93,9 @@ def read(connection: Connection, since: datetime, harms: Iterable[str]) -> list[
     return windows
 
 
-def _live(connection: Connection, of_cells: ColumnElement[bool]) -> dict[tuple[int, str], tuple[float, float]]:
+def _live(
+    connection: Connection, of_cells: ColumnElement[bool]
+) -> dict[tuple[int, str], tuple[float, float]]:
     """Effective numbers of judged and harmful responses of prompts in the sample, by cell and harm."""
     query = (
         select(
@@ -119,7 +121,14 @@ def _by_risk(
     """The same in cells that were read with a scorer."""
     frontier = frontiers(of_cells & cells.c.scored)
     query = (
-        select(verdicts, samples.c.cell_id, samples.c.size, samples.c.stands_for, cells.c.requests, frontier.c.tau)
+        select(
+            verdicts,
+            samples.c.cell_id,
+            samples.c.size,
+            samples.c.stands_for,
+            cells.c.requests,
+            frontier.c.tau,
+        )
         .join_from(verdicts, samples)
         .join(cells)
         .join(frontier, frontier.c.cell_id == samples.c.cell_id)
@@ -130,7 +139,8 @@ def _by_risk(
         key = row.cell_id, row.harm
         requests[key] = row.requests
         read[key].append((row.harmful, requests_behind(row.size, row.stands_for, row.tau)))
-    return {
-        key: effective_counts(*map(np.array, zip(*own, strict=True)), most=requests[key])
-        for key, own in read.items()
-    }
+    counts = {}
+    for key, own in read.items():
+        harmful, weights = (np.array(column) for column in zip(*own, strict=True))
+        counts[key] = effective_counts(harmful, weights, requests[key])
+    return counts

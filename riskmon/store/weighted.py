@@ -1,20 +1,21 @@
 """Estimates with the traffic they stand for.
 
-Of a cell with N requests a sample was kept, n of its prompts were worked on, and m of these have an estimate of the harm.
-`inclusion` says how many requests d_i each of the n stands for by design. A prompt that failed is taken as missing at
-random, and so is one whose judge was away: an estimate counts if more than half of its answers were read. While the
-cell's window is open, its newest requests are represented by the earlier ones until their own prompts are estimated.
+Of a cell with N requests a sample was kept, n of its prompts were worked on, and m of these have an estimate of the
+harm. `inclusion` says how many requests d_i each of the n stands for by design. A prompt that failed is taken as
+missing at random, and so is one whose judge was away: an estimate counts if more than half of its answers were read.
+While the cell's window is open, its newest requests are represented by the earlier ones until their own prompts are
+estimated.
 
     read without a scorer    w_i = N d_i / sum_j d_j      N / m where all were read alike: sizes say nothing of risk
     read with a scorer       w_i = (n / m) d_i            Horvitz & Thompson 1952
 
-**What is unbiased.** With a scorer the sum of w_i x_i over a cell has the cell's total of x as its mean, for every x and
-every scorer, good, useless or wrong, as long as a size does not depend on the hash of its own request. So has sum w_i,
-which is N on average only. Weights are therefore *not* scaled to add up to N, and a forecast divides by the known N
-(`riskmon.forecast.harm_rate`), which keeps it unbiased. Scaled (a ratio, Hajek 1971), low scores that happen to be many
-would pull the mean down with them just where a good scorer makes sum w_i p_i nearly certain. Bias and variance of the
-mean of p, in parts of the truth, 10,000 requests, lognormal p of log-sd 2, floor 0.1
-(`python tests/benchmarks/bench_risk_sampling.py --ratio`):
+**What is unbiased.** With a scorer the sum of w_i x_i over a cell has the cell's total of x as its mean, for every x
+and every scorer, good, useless or wrong, as long as a size does not depend on the hash of its own request. So has sum
+w_i, which is N on average only. Weights are therefore *not* scaled to add up to N, and a forecast divides by the
+known N (`riskmon.forecast.harm_rate`), which keeps it unbiased. Scaled (a ratio, Hajek 1971), low scores that happen
+to be many would pull the mean down with them just where a good scorer makes sum w_i p_i nearly certain. Bias and
+variance of the mean of p, in parts of the truth, 10,000 requests, lognormal p of log-sd 2, floor 0.1 (`python
+tests/benchmarks/bench_risk_sampling.py --ratio`):
 
 {TABLE}
 

@@ -45,14 +45,17 @@ _Sized = tuple[Prompt, float]
 
 
 class Sizing(Protocol):
-    """How large prompts are; see `riskmon.scoring`.
+    """How large prompts are; see `riskmon.scoring`."""
 
-    Attributes:
-        largest: no size exceeds it. active: sizes tell of risk, and are not all 1.
-    """
+    @property
+    def largest(self) -> float:
+        """No size exceeds it."""
+        ...
 
-    largest: float
-    active: bool
+    @property
+    def active(self) -> bool:
+        """Whether sizes tell of risk, and are not all 1."""
+        ...
 
     def size(self, prompt: Prompt) -> float:
         """Above 0 and at most `largest`; never raises."""
@@ -100,7 +103,7 @@ class Intake:
         # One more than is kept: it tells the store the smallest priority left out.
         self._k = config.sample_per_window + 1
         self._sizing = sizing
-        self._largest = 1.0 if sizing is None else sizing.largest
+        self._largest = 1.0
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, int] = {}
@@ -123,6 +126,7 @@ class Intake:
         tallies: dict[_Cell, _Tally] = {}
         rejected: Counter[str] = Counter()
         consumed = 0
+        self._largest = 1.0 if self._sizing is None else self._sizing.largest
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while consumed < MAX_MESSAGES:
             try:

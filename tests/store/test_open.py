@@ -69,7 +69,11 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
         samples = Table(
             "samples",
             MetaData(),
-            *(Column(c.name, unsealed.get(c.name, c.type)) for c in tables.samples.c if c.name not in {"response", "size", "stands_for"}),
+            *(
+                Column(c.name, unsealed.get(c.name, c.type))
+                for c in tables.samples.c
+                if c.name not in {"response", "size", "stands_for"}
+            ),
         )
         missing = {"draws", "tokens", "device_seconds"}
         strata.intern(connection, [CHAT, CODE], NOON)
