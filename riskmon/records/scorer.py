@@ -1,11 +1,33 @@
-"""The text model that tells risky prompts from ordinary ones before they are estimated."""
+"""Scorers, which tell risky prompts from ordinary ones before they are estimated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from riskmon.records.arrays import Float32Array
+
+
+class Unscored(StrEnum):
+    """Why a scorer gave a prompt no usable score; the value is a metric label."""
+
+    RAISED = "raised"
+    NOT_A_NUMBER = "not_a_number"
+    NEGATIVE = "negative"
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerState:
+    """What is shown of the newest text model.
+
+    Attributes:
+        made_at, variance_ratio: as of `ScorerModel`. helps: whether prompts are sampled by it.
+    """
+
+    made_at: datetime
+    variance_ratio: float | None
+    helps: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,11 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import StrEnum
 
 from riskmon.config import TrafficConfig
 from riskmon.records import Prompt
-from riskmon.records.scorer import ScorerModel
+from riskmon.records.scorer import ScorerModel, Unscored
 from riskmon.scoring.plugin import load_scorer
 from riskmon.scoring.text_model import text_scorer
 
@@ -27,14 +26,6 @@ Newest = Callable[[datetime | None], ScorerModel | None]
 """Gives the newest stored model, if it is newer than the moment given."""
 
 _LOOK_EVERY_S = 30.0
-
-
-class Unscored(StrEnum):
-    """Why a prompt has no usable score; the value is a metric label."""
-
-    RAISED = "raised"
-    NOT_A_NUMBER = "not_a_number"
-    NEGATIVE = "negative"
 
 
 class Sizes:

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection, delete, select
 
-from riskmon.records.scorer import ScorerModel
+from riskmon.records.scorer import ScorerModel, ScorerState
 from riskmon.store.tables import scorers
 from riskmon.store.upsert import insert
 
@@ -38,3 +38,10 @@ def newest(connection: Connection, after: datetime | None) -> ScorerModel | None
     packed = row.coefficients
     coefficients = None if packed is None else np.frombuffer(packed, _LITTLE_ENDIAN).astype(np.float32)
     return ScorerModel(made_at=row.made_at, coefficients=coefficients, **row.facts)
+
+
+def state(connection: Connection) -> ScorerState | None:
+    """What is shown of the scorer; its coefficients are not read."""
+    query = select(scorers.c.made_at, scorers.c.facts, scorers.c.coefficients.is_not(None).label("helps"))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else ScorerState(row.made_at, row.facts["variance_ratio"], row.helps)

@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from riskmon.records import Horizon, Snapshot
-from riskmon.store import backtests, changes, counts, coverage, cycles, forecasts, sensitivity, status
+from riskmon.store import (
+    backtests,
+    changes,
+    counts,
+    coverage,
+    cycles,
+    forecasts,
+    scorers,
+    sensitivity,
+    status,
+)
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _TREND = timedelta(days=7)
@@ -29,6 +39,7 @@ def read(connection: Connection, now: datetime) -> Snapshot:
         traffic=status.read(connection),
         coverage=tuple(count for count in coverage.read(connection, _EVER) if count.stratum is None),
         history=tuple(forecasts.hourly_totals(connection, forecast_at - _TREND)) if forecast_at else (),
+        scorer=scorers.state(connection),
         sensitivity=sensitivity.last(connection),
         changes=by_day,
         version_changes=by_version,

@@ -33,7 +33,7 @@ def config_of(path: Path, by: str = "risk") -> Config:
         {
             "model": {"target": "unused"},
             "judge": {"kind": "regex", "pattern": "x"},
-            "traffic": {"jsonl": str(path), "sample_per_window": 400, "sampling": {"by": by}},
+            "traffic": {"jsonl": str(path), "sample_per_window": 200, "sampling": {"by": by}},
         }
     )
 
@@ -79,13 +79,13 @@ def test_a_scorer_is_learnt_taken_over_and_makes_the_sample_richer(store: Store,
     rng, path = np.random.default_rng(1), tmp_path / "traffic.jsonl"
     config = config_of(path)
     for hour in range(4):
-        write(path, hour, rng, 3_000)
+        write(path, hour, rng, 2_000)
     read(store, config, NOON + 4 * HOUR)
     estimate_all(store, rng)
     assert all(item.calibrated for item in store.weighted_estimates(NOON))
 
     model = jobs.train_scorer(store, config, "run", NOON + 4 * HOUR)
-    assert model.prompts == 1_600
+    assert model.prompts == 800
     assert model.helps
     stored = store.scorer()
     assert stored is not None
@@ -94,9 +94,9 @@ def test_a_scorer_is_learnt_taken_over_and_makes_the_sample_richer(store: Store,
     write(path, 5, rng, 3_000)
     read(store, config, NOON + 5 * HOUR)
     new = store.sampled_prompts(NOON + 5 * HOUR)
-    assert len(new) == 400
+    assert len(new) == 200
     risky = [one for one in new if is_risky(str(one.prompt.content))]
-    assert len(risky) > 100  # 150 of all 3,000 are, and 20 of 400 would be
+    assert len(risky) > 50  # 150 of all 3,000 are, and 10 of 200 would be
     estimate_all(store, rng)
     weights = {item.estimate.prompt_id: item.weight for item in store.weighted_estimates(NOON + 5 * HOUR)}
     # What the risky ones stand for is still a twentieth of the traffic, and all of them the whole of it.
@@ -111,7 +111,7 @@ def test_windows_that_are_open_teach_nothing(store: Store, tmp_path: Path) -> No
     read(store, config, NOON + HOUR)
     estimate_all(store, rng)
     assert jobs.train_scorer(store, config, "run", NOON + timedelta(minutes=59)).prompts == 0
-    assert jobs.train_scorer(store, config, "run", NOON + HOUR).prompts == 400
+    assert jobs.train_scorer(store, config, "run", NOON + HOUR).prompts == 200
 
 
 def test_prompts_are_sampled_alike_by_default(store: Store, tmp_path: Path) -> None:
