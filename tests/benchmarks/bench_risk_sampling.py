@@ -173,8 +173,8 @@ def main() -> None:
     options.add_argument("--ratio", action="store_true")
     chosen = options.parse_args()
     if chosen.ratio:
-        header = ("scorer", "kept", "sum: bias", "deviation", "ratio: bias", "deviation", "alike: deviation")
-        print(markdown_table(header, compare_ratio(50 * chosen.keys), names=("scorer",)))
+        titles = ("scorer", "kept", "sum: bias", "deviation", "ratio: bias", "deviation", "alike: deviation")
+        print(markdown_table(titles, compare_ratio(50 * chosen.keys), names=("scorer",)))
         return
     header = (
         "world",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from riskmon.forecast.harm_rate import HarmRate, HarmSample, harm_rate
 from riskmon.forecast.moved import DAY, moves
 from riskmon.forecast.retry import retry_risk
 from riskmon.forecast.worst_query import worst_query_probability
-from riskmon.records import FloatArray, JudgedWindow, Stratum, WeightedEstimate
+from riskmon.records import FloatArray, IntArray, JudgedWindow, Stratum, WeightedEstimate
 from riskmon.sensitivity.contributors import top_contributors
 from riskmon.statistics import effective_counts
 
@@ -31,7 +31,7 @@ SIZES = {
 }
 
 
-def sampled(sizes: FloatArray, rng: np.random.Generator, kept: int = KEPT) -> tuple[FloatArray, FloatArray]:
+def sampled(sizes: FloatArray, rng: np.random.Generator, kept: int = KEPT) -> tuple[IntArray, FloatArray]:
     """Places of the kept requests, and their weights, as the store makes them."""
     priority = rng.random(len(sizes)) / sizes
     order = np.argpartition(priority, kept)[: kept + 1]
@@ -43,14 +43,14 @@ def sampled(sizes: FloatArray, rng: np.random.Generator, kept: int = KEPT) -> tu
 
 
 def items_of(
-    scorer: str, rng: np.random.Generator, p: FloatArray = P, start: object = NOON, kept: int = KEPT
+    scorer: str, rng: np.random.Generator, p: FloatArray = P, start: datetime = NOON, kept: int = KEPT
 ) -> list[WeightedEstimate]:
     chosen, weights = sampled(SIZES[scorer], rng, kept)
     return [
         replace(
             weighted_estimate(
                 float(p[i]), stderr=0.0, weight=float(w), population=REQUESTS, window_start=start
-            ),  # type: ignore[arg-type]
+            ),
             calibrated=scorer == "alike",
         )
         for i, w in zip(chosen, weights, strict=True)

@@ -49,10 +49,6 @@ def examples(number: int, rng: np.random.Generator, *, told: float = 1.0) -> lis
     return made
 
 
-def words_of(prompt: Prompt) -> str:
-    return text_of(prompt)
-
-
 def test_a_scorer_learns_words_and_helps_on_prompts_it_has_not_seen() -> None:
     rng = np.random.default_rng(1)
     model = train(examples(3_000, rng), FLOOR, NOW, rng)

@@ -179,12 +179,12 @@ def test_tau_is_exact_however_the_stream_is_cut(
 
 
 def test_the_sum_over_a_cell_is_unbiased_through_the_store(store: Store) -> None:
-    """A scorer that is wrong about everything: the more harm, the smaller. 60 cells of 40 prompts, 8 kept."""
+    """A scorer that is wrong about everything: the more harm, the smaller. 30 cells of 40 prompts, 8 kept."""
     rng = np.random.default_rng(11)
     harm = np.exp(rng.normal(0, 1.5, 40))
     sizes = np.clip(1 / harm, 0.1, 10.0)
     totals: dict[object, float] = defaultdict(float)
-    for hour in range(60):
+    for hour in range(30):
         window = NOON + hour * HOUR
         u = rng.random(40)
         members = [sized(40 * hour + i, u[i], sizes[i], window=window) for i in range(40)]
@@ -196,7 +196,7 @@ def test_the_sum_over_a_cell_is_unbiased_through_the_store(store: Store) -> None
         assert position is not None
         totals[item.cell] += item.weight * harm[position.offset % 40]
     found = np.array(list(totals.values()))
-    assert len(found) == 60
+    assert len(found) == 30
     assert abs(found.mean() - harm.sum()) < 3.5 * found.std(ddof=1) / np.sqrt(len(found))
 
 
@@ -224,3 +224,24 @@ def test_prompts_without_a_score_are_counted_by_reason(store: Store) -> None:
             IntakeBatch(scored=True, scorer_failures={"raised": 2, "negative": 1}), keep=3, now=NOON
         )
     assert store.counters().scorer_failures == {"raised": 4, "negative": 2}
+
+
+def test_judged_responses_of_risky_prompts_count_for_what_they_stand_for(store: Store) -> None:
+    """Six were judged, of sizes 10 and 1/2, and the three large ones flagged: half of the judged, not of all."""
+    members = [sized(i, 0.01 * (i + 1), 10.0 if i < 3 else 0.5) for i in range(6)]
+    store.write_intake(scored([*members, sized(9, 0.9, 2.0)], requests=30), keep=6, now=NOON)
+    cycle = store.begin_cycle(NOON)
+    for waiting in store.pending_prompts(NOON):
+        position = waiting.prompt.position
+        assert position is not None
+        verdict = {"misuse": position.offset < 3}
+        store.write_result(cycle, success(waiting.prompt, observed=verdict), NOON)
+    tau = 0.45
+    weights_of = np.array([1.0] * 3 + [1 / (0.5 * tau)] * 3)
+    share = 3 / weights_of.sum()
+    [window] = store.history.judged_windows(NOON)
+    assert window.harmful / window.judged == pytest.approx(share)
+    assert window.judged < 6
+    store.purge(NOON + HOUR, NOON)
+    [kept] = store.history.judged_windows(NOON)
+    assert (kept.judged, kept.harmful) == pytest.approx((window.judged, window.harmful))

@@ -79,7 +79,8 @@ def test_few_prompts_are_scored_and_the_sample_is_that_of_all(tmp_path: Path) ->
         return score(prompt)
 
     intake = intake_of(path, Sizes(FLOOR, counted))
-    scores, offered, scored = sizes_of(20_000), [], set()
+    scores, scored = sizes_of(20_000), set()
+    offered: list[SampledPrompt] = []
     for first, last in ((0, 50), (50, 3_000), (3_000, 20_000)):
         write(path, scores[first:last])
         batch = intake.collect(NOW)
