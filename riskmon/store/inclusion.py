@@ -9,28 +9,35 @@ of the next one, is the smallest that it leaves out; where all that are kept wer
 Sums of these over any part of a cell are unbiased, whatever the sizes are (`riskmon.traffic.sampling`). n is the
 place of the last prompt with a result, failed ones included. A prompt before it without one came in later or was
 skipped.
+Responses are judged in the same order and with a budget of their own, so they have an n of their own.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Subquery, and_, func, select
+from sqlalchemy import ColumnElement, Subquery, and_, exists, func, select
 
-from riskmon.store.tables import cells, results, samples
+from riskmon.store.tables import cells, results, samples, verdicts
 
 
-def frontiers(of_cells: ColumnElement[bool]) -> Subquery:
-    """One row per cell with any result: `cell_id`, `reached` = n, `tau` = tau_n or null where nothing is left out."""
+def frontiers(of_cells: ColumnElement[bool], *, judged: bool = False) -> Subquery:
+    """One row per cell that was worked on: `cell_id`, `reached` = n, `tau` = tau_n or null where nothing is left out.
+
+    Args:
+        judged: worked on are prompts whose response has a verdict, instead of those that were estimated or failed.
+    """
     at_position = and_(
         results.c.topic == samples.c.topic,
         results.c.partition == samples.c.partition,
         results.c.offset == samples.c.offset,
     )
     in_order = samples.c.priority, samples.c.topic, samples.c.partition, samples.c.offset
+    verdict = exists().where(verdicts.c.sample_id == samples.c.id)
+    done = verdict if judged else results.c.written_at.is_not(None)
     ranked = (
         select(
             samples.c.cell_id,
             cells.c.left_out,
-            results.c.written_at.is_not(None).label("done"),
+            done.label("done"),
             func.row_number().over(partition_by=samples.c.cell_id, order_by=in_order).label("rank"),
             func.lead(samples.c.priority)
             .over(partition_by=samples.c.cell_id, order_by=in_order)

@@ -1,18 +1,19 @@
 """Judged production responses, per counting window, stratum and harm.
 
-A sampled prompt whose message carried the deployed model's response has that judged with its draws. The verdict is kept
-beside the prompt, and the back-test reads counts of them: of a cell with N requests, n judged responses and k harmful.
+A sampled prompt whose message carried the deployed model's response has that judged (`observed`), whether the prompt is
+estimated or not. The verdict is kept beside the prompt, and the back-test reads counts of them: of a cell with N
+requests, n judged responses and k harmful.
 
 **Effective numbers.** Where prompts are sampled by risk, the judged ones are no fair sample: k / n would be the share
 among risky prompts. There k / n is the share by weight (`inclusion`), and n the number of equally weighted responses
 that would tell as much (`riskmon.statistics.effective_trials`), at most N. Neither is whole then.
 
-**Whose verdicts count.** Those of the prompts that are in the sample. The final sample of a cell is one of
-all its requests (`intake`), prompts are judged in its own order, and so n of N are a sample by the same rule. A prompt
-that was judged while its window was open and then displaced is in no such sample: it stood for the earlier part of the
-window. Its verdict goes with it, though it stays in the counters of observed outputs as work done. As with estimates, a
-prompt that failed, a response that the judge could not read, and a message without a response are taken as missing at
-random; and a cell whose later prompts were never reached leans towards its earlier ones.
+**Whose verdicts count.** Those of the prompts that are in the sample. The final sample of a cell is one of all its
+requests (`intake`), responses are judged in its own order, and so n of N are a sample by the same rule. A prompt that
+was judged while its window was open and then displaced is in no such sample: it stood for the earlier part of the
+window. Its verdict goes with it, though it stays in the counters of observed outputs as work done. A response that
+the judge could not read and a message without a response are taken as missing at random; and a cell whose later
+responses were never reached leans towards its earlier ones.
 
 **Counts outlive the text.** Before prompts are purged their verdicts are added to the counts of their cell, which live
 as long as its number of requests. Verdicts are written once per position and a refined estimate brings none, so none
@@ -29,20 +30,26 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from riskmon.records import JudgedWindow, Stratum
+from riskmon.records.observed import ResponseVerdict
 from riskmon.statistics import effective_counts
 from riskmon.store.inclusion import frontiers, requests_behind
 from riskmon.store.tables import cells, judged, samples, strata, verdicts
 from riskmon.store.upsert import insert
 
 
-def add(connection: Connection, sample_id: int, observed: Mapping[str, bool]) -> None:
+def add(connection: Connection, sample_id: int, observed: Mapping[str, ResponseVerdict]) -> None:
     """Stores what the judges said of the response to a sampled prompt, by harm."""
     if observed:
         connection.execute(
             insert(connection, verdicts),
             [
-                {"sample_id": sample_id, "harm": harm, "harmful": harmful}
-                for harm, harmful in observed.items()
+                {
+                    "sample_id": sample_id,
+                    "harm": harm,
+                    "harmful": verdict.harmful,
+                    "uncovered": verdict.uncovered,
+                }
+                for harm, verdict in observed.items()
             ],
         )
 
@@ -119,7 +126,7 @@ def _by_risk(
     connection: Connection, of_cells: ColumnElement[bool]
 ) -> dict[tuple[int, str], tuple[float, float]]:
     """The same in cells that were read with a scorer."""
-    frontier = frontiers(of_cells & cells.c.scored)
+    frontier = frontiers(of_cells & cells.c.scored, judged=True)
     query = (
         select(
             verdicts,

@@ -13,21 +13,23 @@ before the first message then cannot turn "from the latest" into a gap.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from math import inf
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
 from time import monotonic
-from typing import Protocol
+
+import numpy as np
 
 from riskmon.config import TrafficConfig
 from riskmon.errors import TrafficUnavailable
-from riskmon.records import IntakeBatch, Prompt, SampledPrompt, Stratum
-from riskmon.traffic.decode import Decoded, Decoder, Rejected
-from riskmon.traffic.sampling import BottomK, hash_key, priority
-from riskmon.traffic.source import RawMessage, Source
+from riskmon.records import IntakeBatch, SampledPrompt, Stratum
+from riskmon.traffic.decode import Decoder
+from riskmon.traffic.sampling import BottomK, hash_key, priorities
+from riskmon.traffic.source import RawBatch, Source
 from riskmon.traffic.strata import StrataCap
+from riskmon.traffic.tally import EPOCH, Cell, Rules, Scorer, Tally
 
 MAX_MESSAGES = 50_000
 """Messages of one batch, so that a backlog reaches the store in steps."""
@@ -38,41 +40,6 @@ POLL_MESSAGES = 5_000
 MAX_CELLS = 2_000
 """Cells whose threshold is remembered. Forgetting one costs needless candidates, never a wrong sample."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_Cell = tuple[int, Stratum]
-_Sized = tuple[Prompt, float]
-
-
-class Sizing(Protocol):
-    """How large prompts are; see `riskmon.scoring`."""
-
-    @property
-    def largest(self) -> float:
-        """No size exceeds it."""
-        ...
-
-    @property
-    def active(self) -> bool:
-        """Whether sizes tell of risk, and are not all 1."""
-        ...
-
-    def size(self, prompt: Prompt) -> float:
-        """Above 0 and at most `largest`; never raises."""
-        ...
-
-    def take_failures(self) -> Mapping[str, int]:
-        """Prompts without a usable score since the last call, per reason."""
-        ...
-
-
-@dataclass(slots=True)
-class _Tally:
-    """One cell of the batch at hand."""
-
-    requests: int
-    sample: BottomK[_Sized]
-
 
 class Intake:
     """Turns a source into batches.
@@ -82,7 +49,7 @@ class Intake:
         config: fields, strata, window and sample size.
         known_strata: strata the store knows, the most deserving first.
         thresholds: per (window start, stratum) of which something was left out, the smallest priority that was.
-        sizing: how large each prompt is, where they are sampled by risk.
+        scorer: how large each prompt is, where they are sampled by risk; without one all are kept alike.
 
     A batch that never reaches the store takes candidates with it that this object believes are kept: whoever drops one
     makes a new `Intake`.
@@ -94,22 +61,21 @@ class Intake:
         config: TrafficConfig,
         known_strata: Iterable[Stratum] = (),
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
-        sizing: Sizing | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
         self._source = source
-        self._decoder = Decoder(config)
-        self._strata = StrataCap(self._decoder.labels, config.max_strata, known_strata)
-        self._window = config.window
-        # One more than is kept: it tells the store the smallest priority left out.
-        self._k = config.sample_per_window + 1
-        self._sizing = sizing
-        self._largest = 1.0
+        decoder = Decoder(config)
+        self._rules = Rules(
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
+        )
+        self._scorer = scorer
+        self._k = self._rules.k
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, int] = {}
-        self._kept: OrderedDict[_Cell, BottomK[None]] = OrderedDict()
+        self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
         for (start, stratum), threshold in (thresholds or {}).items():
-            self._kept[(start - _EPOCH) // self._window, stratum] = BottomK(self._k, below=threshold)
+            self._kept[self._rules.window_of(start), stratum] = BottomK(self._k, below=threshold)
 
     def collect(self, now: datetime) -> IntakeBatch:
         """The next batch; empty, without offsets, when nothing happened.
@@ -123,10 +89,8 @@ class Intake:
             TrafficUnavailable: the source cannot be reached and nothing was read. What was read before an outage is
                 returned first; the outage then shows at the next call.
         """
-        tallies: dict[_Cell, _Tally] = {}
-        rejected: Counter[str] = Counter()
+        tally = Tally(self._rules, now, self._threshold)
         consumed = 0
-        self._largest = 1.0 if self._sizing is None else self._sizing.largest
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while consumed < MAX_MESSAGES:
             try:
@@ -137,66 +101,62 @@ class Intake:
                 if not consumed:
                     raise
                 break
-            for batch in batches:
-                for message in batch:
-                    self._take(message, now, tallies, rejected)
-                consumed += len(batch)
+            consumed += self._count(batches, tally)
             if monotonic() >= deadline or self._source.caught_up():
                 break
         return IntakeBatch(
             consumed=consumed,
             requests={
-                (self._start(window), stratum): tally.requests for (window, stratum), tally in tallies.items()
+                (self._start(window), stratum): cell.requests
+                for (window, stratum), cell in tally.cells.items()
             },
-            sample=self._settle(tallies),
-            rejected=dict(rejected),
-            scored=self._sizing is not None and self._sizing.active,
-            scorer_failures={} if self._sizing is None else self._sizing.take_failures(),
+            sample=self._settle(tally),
+            rejected=dict(tally.rejected),
+            scored=self._scorer is not None and self._scorer.active,
+            scorer_failures={} if self._scorer is None else self._scorer.take_failures(),
             next_offsets=self._offsets_to_report(),
         )
 
-    def _take(
-        self, message: RawMessage, now: datetime, tallies: dict[_Cell, _Tally], rejected: Counter[str]
-    ) -> None:
-        request = self._decoder.decode(message, now)
-        if isinstance(request, Rejected):
-            rejected[request.reason] += 1
-            return
-        stratum = self._strata.admit(request.label_values)
-        cell = ((request.requested_at - _EPOCH) // self._window, stratum)
-        tally = tallies.get(cell)
-        if tally is None:
-            kept = self._kept.get(cell)
-            below = inf if kept is None else kept.threshold
-            tally = tallies[cell] = _Tally(0, BottomK(self._k, below))
-        tally.requests += 1
-        self._sample(request, stratum, tally.sample)
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
 
-    def _sample(self, request: Decoded, stratum: Stratum, sample: BottomK[_Sized]) -> None:
-        position = request.position
-        rank = priority(self._key, position.topic, position.partition, position.offset)
-        # Most requests end at this line, before a Prompt is made of them and scored: no size makes them small enough.
-        # Divided and not multiplied, since rounding keeps the order of quotients: none is left out that could enter.
-        if rank / self._largest < sample.threshold:
-            prompt = request.prompt(stratum)
-            size = 1.0 if self._sizing is None else self._sizing.size(prompt)
-            sample.offer(rank / size, (prompt, size))
+        What was counted under another line is moved by the store.
+        """
+        self._rules.strata.learn(kept)
 
-    def _settle(self, tallies: dict[_Cell, _Tally]) -> list[SampledPrompt]:
+    def _count(self, batches: Sequence[RawBatch], tally: Tally) -> int:
+        """Count what was polled; returns the number of messages."""
+        sizes = [len(batch) for batch in batches]
+        # All are hashed at once: a topic of many partitions comes in many small batches.
+        partitions = np.repeat(np.array([batch.partition for batch in batches], np.int64), sizes)
+        offsets = np.fromiter(chain.from_iterable(batch.offsets for batch in batches), np.int64, sum(sizes))
+        hashes = priorities(self._key, self._source.topic, partitions, offsets).tolist()
+        begin = 0
+        for batch, size in zip(batches, sizes, strict=True):
+            tally.count(batch, hashes[begin : begin + size])
+            begin += size
+        return begin
+
+    def _threshold(self, cell: Cell) -> float:
+        """The priority below which a cell still takes candidates."""
+        kept = self._kept.get(cell)
+        return math.inf if kept is None else kept.threshold
+
+    def _settle(self, tally: Tally) -> list[SampledPrompt]:
         """The batch's candidates; later batches need only smaller priorities than these leave open."""
         candidates = []
-        for cell, tally in tallies.items():
-            kept = self._kept.setdefault(cell, BottomK(self._k))
-            self._kept.move_to_end(cell)
-            for rank, (prompt, size) in tally.sample:
+        for key, cell in tally.cells.items():
+            kept = self._kept.setdefault(key, BottomK(self._k))
+            self._kept.move_to_end(key)
+            for rank, (prompt, size) in cell.sample:
                 kept.offer(rank, None)
-                candidates.append(SampledPrompt(prompt, self._start(cell[0]), rank, size))
+                candidates.append(SampledPrompt(prompt, self._start(key[0]), rank, size))
         while len(self._kept) > MAX_CELLS:
             self._kept.popitem(last=False)
         return candidates
 
     def _start(self, window: int) -> datetime:
-        return _EPOCH + window * self._window
+        return EPOCH + window * self._rules.window
 
     def _offsets_to_report(self) -> dict[tuple[str, int], int]:
         """Offsets that moved since the last batch."""

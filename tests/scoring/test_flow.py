@@ -99,9 +99,10 @@ def test_a_scorer_is_learnt_taken_over_and_makes_the_sample_richer(store: Store,
     assert len(risky) > 50  # 150 of all 3,000 are, and 10 of 200 would be
     estimate_all(store, rng)
     weights = {item.estimate.prompt_id: item.weight for item in store.weighted_estimates(NOON + 5 * HOUR)}
-    # What the risky ones stand for is still a twentieth of the traffic, and all of them the whole of it.
+    # What the risky ones stand for is still a twentieth of the traffic, and all of them the whole of it, on average:
+    # over keys the standard deviation of that sum is 370.
     assert sum(weights[one.prompt.id] for one in risky) == pytest.approx(150, rel=0.3)
-    assert sum(weights.values()) == pytest.approx(3_000, rel=0.2)
+    assert sum(weights.values()) == pytest.approx(3_000, abs=5 * 370)
 
 
 def test_windows_that_are_open_teach_nothing(store: Store, tmp_path: Path) -> None:

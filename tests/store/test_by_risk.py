@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.store_records import CHAT, CODE, HOUR, NOON, batch, failure, sampled, success
+from support.store_records import CHAT, CODE, HOUR, NOON, batch, failure, observation, sampled, success
 
 from riskmon.records import Float32Array, IntakeBatch, SampledPrompt, Stratum
 from riskmon.records.scorer import ScorerModel
@@ -21,7 +21,11 @@ _example = count()
 
 
 def sized(offset: int, u: float, size: float, stands_for: float = 1.0, **rest: object) -> SampledPrompt:
-    return replace(sampled(offset, u / size, **rest), size=size, stands_for=stands_for)  # type: ignore[arg-type]
+    made: SampledPrompt = sampled(offset, u / size, **rest)  # type: ignore[arg-type]
+    position = made.prompt.position
+    assert position is not None
+    prompt = replace(made.prompt, response="an answer")
+    return replace(made, prompt=prompt, size=size, stands_for=stands_for)
 
 
 def scored(candidates: list[SampledPrompt], requests: int | None = None) -> IntakeBatch:
@@ -230,12 +234,12 @@ def test_judged_responses_of_risky_prompts_count_for_what_they_stand_for(store: 
     """Six were judged, of sizes 10 and 1/2, and the three large ones flagged: half of the judged, not of all."""
     members = [sized(i, 0.01 * (i + 1), 10.0 if i < 3 else 0.5) for i in range(6)]
     store.write_intake(scored([*members, sized(9, 0.9, 2.0)], requests=30), keep=6, now=NOON)
-    cycle = store.begin_cycle(NOON)
-    for waiting in store.pending_prompts(NOON):
+    for waiting in store.sampled_prompts(NOON):
         position = waiting.prompt.position
         assert position is not None
-        verdict = {"misuse": position.offset < 3}
-        store.write_result(cycle, success(waiting.prompt, observed=verdict), NOON)
+        store.write_observation(observation(waiting.prompt, misuse=position.offset < 3), NOON)
+    # Responses are judged whether or not their prompts are estimated, and further.
+    estimate_all(store, limit=2)
     tau = 0.45
     weights_of = np.array([1.0] * 3 + [1 / (0.5 * tau)] * 3)
     share = 3 / weights_of.sum()

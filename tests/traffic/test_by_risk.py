@@ -61,7 +61,7 @@ def intake_of(path: Path, sizes: Sizes | None, **rest: object) -> Intake:
     )
     source = JsonlSource(path, 1000)
     source.start({})
-    return Intake(source, config, sizing=sizes, **rest)  # type: ignore[arg-type]
+    return Intake(source, config, scorer=sizes, **rest)  # type: ignore[arg-type]
 
 
 def smallest(offered: list[SampledPrompt]) -> list[tuple[float, str]]:

@@ -1,7 +1,8 @@
 """Messages of one Kafka topic, read as raw bytes from all its partitions.
 
-`client.py` holds the client library, `cluster.py` asks the cluster about topics and offsets, `source.py` reads. The
-library is imported in this package and nowhere else.
+`reader.py` says what is asked of a client library; `kafka_python.py` (with `client.py`) and `confluent.py` put the two
+libraries behind it. `cluster.py` asks the cluster about topics and offsets, `source.py` reads. The libraries are
+imported in this package and nowhere else.
 """
 
 from riskmon.traffic.kafka.source import KafkaSource

@@ -1,4 +1,4 @@
-"""The Kafka client library: its names, its options from the configuration, and clients that leave nothing behind."""
+"""kafka-python: its names, its options from the configuration, and clients that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import ConfigError
+from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
@@ -37,9 +37,6 @@ __all__ = [
     "open_consumer",
 ]
 
-LONGEST_BACKOFF_MS = 2000
-"""Between attempts to reconnect, so that reading resumes soon after a broker is back."""
-
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
     """Options that every client of this cluster shares.
@@ -54,14 +51,8 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
         "security_protocol": security.protocol,
         "reconnect_backoff_max_ms": LONGEST_BACKOFF_MS,
     }
-    files = {"ssl_cafile": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
-    for option, key in files.items():
-        path = getattr(security, key)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise ConfigError(f"traffic.kafka.security.{key}: there is no file {path}")
-        options[option] = str(path)
+    names = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    options |= {names[key]: path for key, path in security_files(security).items()}
     if security.mechanism and security.password:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.username
