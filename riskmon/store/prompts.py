@@ -70,6 +70,8 @@ def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:
         "cell_id": cell_id,
         **position_columns(prompt),
         "priority": sampled.priority,
+        "size": sampled.size,
+        "stands_for": sampled.stands_for,
         "prompt_id": prompt.id,
         "body": content if isinstance(content, str) else [[turn.role, turn.content] for turn in content],
         "response": prompt.response,
@@ -98,4 +100,4 @@ def from_row(row: Row[Any], *, stratum: Stratum, window_start: datetime) -> Samp
         position=Position(row.topic, row.partition, row.offset),
         response=row.response,
     )
-    return SampledPrompt(prompt, window_start, row.priority)
+    return SampledPrompt(prompt, window_start, row.priority, row.size, row.stands_for)
