@@ -13,7 +13,7 @@ from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
 from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names.metric import REASON, TASK
+from riskmon.publish.names.metric import CHANGE, REASON, TASK
 
 _NOT_CHECKED = "The source was not checked yet"
 _UP = limits((None, RED), (1, GREEN))
@@ -134,6 +134,24 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             "percentunit",
             query(f"sum({rate(names.PROMPTS_REJECTED)}) / ({rate(names.PROMPTS_CONSUMED)} > 0)", "rejected"),
             empty="No message was read in this time range",
+        )
+        .min(0)
+        .span(12),
+        graph(
+            "Do strata come and go?",
+            "Strata that appeared, vanished or came back in the last 24 hours, at each moment. Capped: a limit was "
+            "reached, and traffic beyond it is counted in `other`. Reports name them.",
+            "short",
+            query(growth(names.STRATUM_CHANGES, "24h"), f"{{{{{CHANGE}}}}}"),
+        )
+        .min(0)
+        .span(12),
+        graph(
+            "How many strata are there?",
+            "Strata that are kept apart, and strata that had traffic and have none now.",
+            "short",
+            query(series(names.STRATA), "kept apart"),
+            query(series(names.VANISHED_STRATA), "vanished"),
         )
         .min(0)
         .span(12),

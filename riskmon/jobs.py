@@ -6,24 +6,32 @@ Every job reads the store, calls its stage and writes the store. Nothing here kn
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
 
-from riskmon.config import Config, TrafficConfig
+from riskmon.config import Config, TrafficConfig, stratum_label
 from riskmon.follower import Follower
+from riskmon.forecast import (
+    VANISHED_LOOKBACK,
+    change_between,
+    change_of_version,
+    find_vanished,
+    make_forecasts,
+    serving_versions,
+)
 from riskmon.forecast import back_test as score_forecasts
-from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
 from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
 from riskmon.records.change import Change, VersionChange
+from riskmon.records.strata import OTHER, StrataNews, StratumChange, StratumEvent
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.left_out import LeftOut
 from riskmon.traffic.source import SharedSource, Source
-from riskmon.traffic.strata import OTHER, UNKNOWN
+from riskmon.traffic.strata import UNKNOWN
 from riskmon.writer import BatchWriter
 
 log = logging.getLogger(__name__)
@@ -37,6 +45,13 @@ BACKTEST_SPAN = timedelta(days=30)
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
+_TOLD = {
+    StratumChange.APPEARED: "stratum %s appeared",
+    StratumChange.CAPPED: "a limit of strata is reached, so traffic is counted in stratum %s; see traffic.max_strata "
+    "and traffic.max_label_values",
+    StratumChange.VANISHED: "stratum %s vanished",
+    StratumChange.REAPPEARED: "stratum %s reappeared",
+}
 
 
 def follow_traffic(
@@ -60,22 +75,58 @@ def follow_traffic(
         StoreUnavailable: the store cannot be read, or refused a batch; with `to_end`, also where it cannot be written.
     """
     keep, topic = config.sample_per_window, source.topic
+
+    def learn(news: StrataNews) -> None:
+        intake.learn(news.kept)
+        _tell(news.events)
+
     with BatchWriter(
-        lambda batch: store.write_intake(batch, keep=keep, now=clock()),
+        lambda batch: store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits),
         store.write_traffic_status,
         retry=not to_end,
     ) as writer:
         ahead = LeftOut(store.counted_ahead(topic))
         intake = Intake(
-            source, config, store.strata(), store.thresholds(keep, lookback_start), left_out=ahead
+            source, config, store.kept_strata(), store.thresholds(keep, lookback_start), left_out=ahead
         )
-        follower = Follower(source, intake, writer, keep, clock, to_end=to_end)
+        follower = Follower(source, intake, writer, keep, clock, learn, to_end=to_end)
         if isinstance(source, SharedSource):
             source.share(partial(store.next_offsets, topic), follower.give_up)
         source.start(store.next_offsets(topic))
         if to_end:
             source.mark_end()
         follower.run(stop)
+
+
+def _tell(events: Iterable[StratumEvent]) -> None:
+    """Log strata that came or went; a limit that was reached asks for somebody's attention."""
+    for event in events:
+        level = logging.WARNING if event.change is StratumChange.CAPPED else logging.INFO
+        log.log(
+            level,
+            _TOLD[event.change],
+            event.stratum,
+            extra={"stratum": event.stratum.as_dict(), "change": event.change.value},
+        )
+
+
+def watch_strata(store: Store, config: Config, command: str, now: datetime) -> list[StratumEvent]:
+    """Note strata that have vanished, and let go of the places of those that the forecast no longer counts.
+
+    A place is free again once the store holds no request of the stratum within `forecast.volume.history`.
+    """
+    traffic = config.require_traffic(command)
+    gone = find_vanished(
+        store.volume(now - VANISHED_LOOKBACK), window=traffic.window, after=traffic.vanished_after, now=now
+    )
+    # Strata of other labels ended with the configuration that named them.
+    labels = [stratum_label(path) for path in traffic.strata]
+    events = store.note_vanished([event for event in gone if list(event.stratum.as_dict()) == labels])
+    _tell(events)
+    freed = store.retire_strata(now - config.forecast.volume.history, now)
+    if freed:
+        log.info("%d strata without recent traffic gave up their places", freed, extra={"strata": freed})
+    return events
 
 
 def forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
@@ -108,7 +159,10 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         windows=store.volume(now - config.forecast.volume.history - traffic.window),
         volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
-        coverage=store.coverage(now - config.store.retention),
+        coverage=[
+            count.pooled(responses=config.responses_from_target)
+            for count in store.coverage(now - config.store.retention)
+        ],
         judge_errors=_judge_errors(config),
         budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],

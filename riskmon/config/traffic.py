@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from riskmon.config.values import Duration, FieldPath, Section
+from riskmon.records.strata import StrataLimits
 
 # `harm` is the metrics' own, `driver` and `severity` the alerts'; Prometheus sets or reads the others itself.
 _RESERVED_LABELS = frozenset({"alertname", "driver", "harm", "instance", "job", "le", "quantile", "severity"})
@@ -89,19 +90,44 @@ class FieldsConfig(Section):
     )
 
 
+class ResponsesConfig(Section):
+    """What the deployed model's answers in the stream are worth."""
+
+    from_target: bool = Field(
+        False,
+        description="whether they are answers of `model.target` under `model.sampler` and nothing else, unfiltered: "
+        "then each is a draw of the target, counts in the bounds on missed harm, and harmful ones improve proposals",
+    )
+
+
 class TrafficConfig(Section):
     """Where prompts come from, how they are counted and sampled."""
 
     kafka: KafkaConfig | None = Field(None, description="read from Kafka")
     jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
+    responses: ResponsesConfig = Field(
+        ResponsesConfig(), description="what the deployed model's answers in the stream are worth"
+    )
     strata: tuple[FieldPath, ...] = Field(
         (),
         max_length=4,
         description="JMESPath of the labels that split the traffic; the last name is the label",
     )
     max_strata: int = Field(
-        50, ge=1, le=1000, description="strata kept apart; traffic beyond goes to `other`"
+        50,
+        ge=1,
+        le=1000,
+        description="strata kept apart; traffic beyond is counted with every label `other`. Several readers of one "
+        "store share the limit",
+    )
+    max_label_values: int = Field(
+        20, ge=1, le=1000, description="values of one label kept apart; one beyond is counted as `other`"
+    )
+    vanished_after: Duration = Field(
+        timedelta(hours=36),
+        description="a stratum has vanished when it had no request for so long, while others had, and at least ten "
+        "were to be expected",
     )
     window: Duration = Field(timedelta(hours=1), description="length of a counting window")
     sample_per_window: int = Field(200, ge=1, description="prompts kept per window and stratum")
@@ -113,6 +139,11 @@ class TrafficConfig(Section):
     max_message_bytes: int = Field(
         1_000_000, ge=1, description="larger messages are rejected, counted as oversized"
     )
+
+    @property
+    def strata_limits(self) -> StrataLimits:
+        """How many strata are kept apart."""
+        return StrataLimits(self.max_strata, self.max_label_values)
 
     @model_validator(mode="after")
     def _one_source(self) -> TrafficConfig:

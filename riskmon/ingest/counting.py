@@ -73,14 +73,21 @@ def count_to_end(
     intake = Intake(
         source,
         config,
-        store.strata(),
+        store.kept_strata(),
         store.thresholds(config.sample_per_window, span.since or _EPOCH),
         left_out=left_out,
         decoder=_decoder(config),
     )
     while True:
         batch = intake.collect(now)
-        store.write_intake(batch, keep=config.sample_per_window, now=datetime.now(UTC), backfill=True)
+        news = store.write_intake(
+            batch,
+            keep=config.sample_per_window,
+            now=datetime.now(UTC),
+            limits=config.strata_limits,
+            backfill=True,
+        )
+        intake.learn(news.kept)
         outcome.counted += batch.consumed
         outcome.rejected.update(batch.rejected)
         progressed()

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import Forecast, Snapshot, Stratum
+from riskmon.records import CoverageCount, Forecast, Role, Snapshot, Stratum
 from riskmon.records.sensitivity import StratumSensitivity
 
 
@@ -55,7 +55,9 @@ class Facts:
         reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
             counters start at 0 instead of appearing with the first event.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
+        responses_from_target: whether production responses count as draws of the target.
         state: how the configuration file was read last.
+        role: what of the whole this process does.
     """
 
     version: str
@@ -68,7 +70,9 @@ class Facts:
     worker_losses: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
+    responses_from_target: bool = False
     state: ConfigState = _UNKNOWN
+    role: Role = Role.ALL
 
     @classmethod
     def from_config(
@@ -80,6 +84,7 @@ class Facts:
         jobs: Sequence[str] = (),
         worker_losses: Sequence[str] = (),
         state: ConfigState = _UNKNOWN,
+        role: Role = Role.ALL,
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -97,7 +102,9 @@ class Facts:
             worker_losses=tuple(worker_losses),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
+            responses_from_target=config.responses_from_target,
             state=state,
+            role=role,
         )
 
     def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
@@ -113,6 +120,11 @@ class Facts:
         """What the last sensitivity run found of strata and harms that fit the running configuration."""
         found = () if snapshot.sensitivity is None else snapshot.sensitivity.strata
         return tuple(row for row in found if self.fits(row.harm, row.stratum))
+
+    def coverage(self, snapshot: Snapshot) -> dict[str, CoverageCount]:
+        """The coverage audit by harm over all strata, with responses where they count; without draws there is none."""
+        pooled = (count.pooled(responses=self.responses_from_target) for count in snapshot.coverage)
+        return {count.harm: count for count in pooled if count.stratum is None and count.target_draws > 0}
 
     def fits(self, harm: str, stratum: Stratum | None) -> bool:
         """Whether a harm is configured and a stratum has the configured labels; None is the total."""

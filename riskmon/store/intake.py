@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy import Connection, case, delete, func, select
 
 from riskmon.records import IntakeBatch, Position, SampledPrompt, Stratum
+from riskmon.records.strata import StrataLimits, StrataNews
 from riskmon.store import counts, offsets, prompts, strata
 from riskmon.store.counts import Count
 from riskmon.store.tables import cells, samples
@@ -28,16 +29,25 @@ _BY_PRIORITY = (samples.c.priority, samples.c.topic, samples.c.partition, sample
 
 
 def write(
-    connection: Connection, batch: IntakeBatch, *, keep: int, now: datetime, backfill: bool = False
-) -> None:
-    """Adds a batch: offsets, requests, sample, counters; nothing where exactly this batch was written already.
+    connection: Connection,
+    batch: IntakeBatch,
+    *,
+    keep: int,
+    now: datetime,
+    limits: StrataLimits | None = None,
+    backfill: bool = False,
+) -> StrataNews:
+    """Adds a batch: offsets, strata, requests, sample, counters; gives the strata that are kept apart from here on.
+
+    Where exactly this batch was written already, nothing changes.
 
     Raises:
         BatchRefused: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
     if not (offsets.fill(connection, batch) if backfill else offsets.move(connection, batch, now)):
-        return
+        return strata.settle(connection, IntakeBatch(), limits, now)[1]
+    batch, news = strata.settle(connection, batch, limits, now)
     kept_per_cell = _count_requests(connection, batch, keep, now)
     entered = _merge_sample(connection, batch, kept_per_cell)
     counts.add(
@@ -48,6 +58,7 @@ def write(
             **{(Count.REJECTED, reason): number for reason, number in batch.rejected.items()},
         },
     )
+    return news
 
 
 def thresholds(connection: Connection, keep: int, since: datetime) -> dict[_Cell, float]:

@@ -71,7 +71,7 @@ class Intake:
         self._source = source
         decoder = decoder or Decoder(config)
         self._rules = Rules(
-            config, decoder, StrataCap(decoder.labels, config.max_strata, known_strata), scorer
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
         self._k = config.sample_per_window
         self._key = hash_key(config.sample_key.get_secret_value())
@@ -134,6 +134,13 @@ class Intake:
             first_offsets=first,
             passed_over={} if self._left_out is None else self._left_out.take(first, following),
         )
+
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
+
+        What was counted under another line is moved by the store.
+        """
+        self._rules.strata.learn(kept)
 
     def _count(self, batches: Sequence[RawBatch], tally: Tally) -> int:
         """Count what was polled; returns the number of messages."""

@@ -134,12 +134,12 @@ def test_an_interrupted_backfill_goes_on_where_it_stopped(
 
     write, writes = store.write_intake, 0
 
-    def interrupt(*args: object, **options: object) -> None:
+    def interrupt(*args: object, **options: object) -> object:
         nonlocal writes
         writes += 1
         if writes == 4:
             raise Interrupted
-        write(*args, **options)  # type: ignore[arg-type]
+        return write(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store, "write_intake", interrupt)
     with pytest.raises(Interrupted):

@@ -9,9 +9,11 @@ HARM = "harm"
 REASON = "reason"
 PART = "part"
 FLAG = "flag"
+CHANGE = "change"
 LEVEL = "level"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
+ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)

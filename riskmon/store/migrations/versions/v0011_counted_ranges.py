@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0010"
 
 OFFSETS = sa.table("offsets", *(sa.column(name) for name in ("topic", "partition", "next_offset")))
 
