@@ -27,7 +27,7 @@ from riskmon.records import Backtest, Forecast, Hit, Horizon, IntakeBatch, Judge
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey
-from riskmon.records.strata import OTHER, StratumChange, StratumEvent
+from riskmon.records.strata import OTHER, StrataNews, StratumChange, StratumEvent
 from riskmon.scoring import Example, open_sizes, train
 from riskmon.scoring.text import text_of
 from riskmon.statistics import load_judge_error
@@ -84,6 +84,8 @@ def follow_traffic(
     keep, topic = config.sample_per_window, source.topic
     ahead = LeftOut(store.counted_ahead(topic))
     sizes = open_sizes(config, store.scorer)
+    if sizes is not None:
+        sizes.take(sizes.look())
     intake = open_intake(
         source,
         config,
@@ -93,17 +95,19 @@ def follow_traffic(
         left_out=ahead,
     )
 
-    def write(batch: IntakeBatch) -> None:
+    def write(batch: IntakeBatch) -> tuple[StrataNews, ScorerModel | None]:
         news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+        return news, None if sizes is None else sizes.look()
+
+    def learn(answer: tuple[StrataNews, ScorerModel | None]) -> None:
+        news, model = answer
         intake.learn(news.kept)
         _tell(news.events)
         if sizes is not None:
-            sizes.renew()
+            sizes.take(model)
 
-    if sizes is not None:
-        sizes.renew()
     with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
-        follower = Follower(source, intake, writer, keep, clock, to_end=to_end)
+        follower = Follower(source, intake, writer, keep, clock, learn, to_end=to_end)
         if isinstance(source, SharedSource):
             source.share(partial(store.next_offsets, topic), follower.give_up)
         source.start(store.next_offsets(topic))

@@ -45,16 +45,16 @@ def write(
     limits: StrataLimits | None = None,
     backfill: bool = False,
 ) -> StrataNews:
-    """Adds a batch: offsets, strata, requests, sample, counters; nothing where exactly this batch was written already.
+    """Adds a batch: offsets, strata, requests, sample, counters; gives the strata that are kept apart from here on.
 
-    Gives the strata that are kept apart from here on.
+    Where exactly this batch was written already, nothing changes.
 
     Raises:
         BatchRefused: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
     if not (offsets.fill(connection, batch) if backfill else offsets.move(connection, batch, now)):
-        return StrataNews(tuple(strata.kept(connection)))
+        return strata.settle(connection, IntakeBatch(), limits, now)[1]
     batch, news = strata.settle(connection, batch, limits, now)
     lowered = _larger_cells(connection, batch, keep)
     kept_per_cell = _count_requests(connection, batch, keep, now)
