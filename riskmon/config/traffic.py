@@ -49,14 +49,24 @@ class KafkaConfig(Section):
         "latest", description="where a partition without a stored offset begins"
     )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
+    dead_letter_topic: str | None = Field(
+        None, min_length=1, description="topic that rejected messages are forwarded to; none by default"
+    )
+
+    @model_validator(mode="after")
+    def _no_circle(self) -> KafkaConfig:
+        if self.dead_letter_topic == self.topic:
+            raise ValueError("dead_letter_topic is the topic that is read; rejected messages would come back")
+        return self
 
 
 class FieldsConfig(Section):
-    """JMESPath of each fact in a message."""
+    """JMESPath of each fact in a message; with a format other than `riskmon`, only those given here count."""
 
     id: FieldPath = Field("id", description="unique id of the request")
     prompt: FieldPath = Field("prompt", description="plain prompt text")
     messages: FieldPath = Field("messages", description="chat messages, each with role and content")
+    tools: FieldPath = Field("tools", description="tools that the request offers the model")
     timestamp: FieldPath = Field(
         "timestamp", description="RFC 3339, or epoch in s or ms; absent, the broker's time counts"
     )
@@ -65,11 +75,26 @@ class FieldsConfig(Section):
     )
 
 
+class DuplicatesConfig(Section):
+    """Requests that arrive twice, with the same id and the same bytes."""
+
+    remember: int = Field(
+        100_000,
+        ge=0,
+        le=10_000_000,
+        description="requests with an id among which a repeated one is known; 0 counts all",
+    )
+
+
 class TrafficConfig(Section):
     """Where prompts come from, how they are counted and sampled."""
 
     kafka: KafkaConfig | None = Field(None, description="read from Kafka")
     jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
+    format: Literal["riskmon", "openai"] = Field(
+        "riskmon",
+        description="where the facts stand: `riskmon` as `fields` says, `openai` as gateways log OpenAI requests",
+    )
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
     strata: tuple[FieldPath, ...] = Field(
         (),
@@ -89,6 +114,13 @@ class TrafficConfig(Section):
     max_message_bytes: int = Field(
         1_000_000, ge=1, description="larger messages are rejected, counted as oversized"
     )
+    max_age: Duration | None = Field(
+        timedelta(days=30), description="requests made longer ago are rejected; none lets all through"
+    )
+    max_ahead: Duration | None = Field(
+        timedelta(days=1), description="requests dated further ahead are rejected; none lets all through"
+    )
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="requests that arrive twice")
 
     @model_validator(mode="after")
     def _one_source(self) -> TrafficConfig:

@@ -43,10 +43,20 @@ def _stratum_of(key: str) -> Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat turn; its text stays out of `repr`."""
+    """One chat turn; its text stays out of `repr`.
+
+    Attributes:
+        role, content: who speaks, and what.
+        name: the speaker's or the tool's name, where the message gives one.
+        tool_call_id: which call a tool's answer belongs to.
+        tool_calls: the calls of an assistant's turn, a JSON list in the order and spelling that production sent.
+    """
 
     role: str
     content: str = field(repr=False)
+    name: str | None = field(default=None, repr=False)
+    tool_call_id: str | None = field(default=None, repr=False)
+    tool_calls: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +81,7 @@ class Prompt:
         stratum: the cell it is counted in.
         position: where it was read; None for prompts from a file of `riskmon estimate`.
         response: what the deployed model answered, where the stream carries it.
+        tools: what the model was told of the tools it may call, a JSON list as the request gave it.
     """
 
     id: str
@@ -78,6 +89,7 @@ class Prompt:
     stratum: Stratum = Stratum()
     position: Position | None = None
     response: str | None = None
+    tools: str | None = None
 
     @property
     def stream_key(self) -> str:
@@ -139,6 +151,7 @@ class IntakeBatch:
         next_offsets: per (topic, partition), the offset to resume from.
         first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
         variances: sampling variance of `requests`, where it is not exact.
+        dead_letters: rejected messages that were to be forwarded, per outcome.
     """
 
     consumed: int = 0
@@ -148,6 +161,7 @@ class IntakeBatch:
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
