@@ -50,7 +50,9 @@ class KafkaConfig(Section):
     )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
     dead_letter_topic: str | None = Field(
-        None, min_length=1, description="topic that rejected messages are forwarded to; none by default"
+        None,
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="topic that rejected messages are forwarded to; none by default",
     )
 
     @model_validator(mode="after")

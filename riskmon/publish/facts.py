@@ -13,7 +13,7 @@ from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import Forecast, Snapshot, Stratum
+from riskmon.records import DEAD_LETTER_OUTCOMES, Forecast, Snapshot, Stratum
 from riskmon.records.sensitivity import StratumSensitivity
 
 
@@ -54,6 +54,7 @@ class Facts:
         stratum_labels: Prometheus label names that split the traffic; empty when it is not split.
         reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
             counters start at 0 instead of appearing with the first event.
+        dead_letter_outcomes: the same for the label `outcome`; empty where rejected messages are not forwarded.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
         state: how the configuration file was read last.
     """
@@ -66,6 +67,7 @@ class Facts:
     failure_reasons: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     worker_losses: tuple[str, ...] = ()
+    dead_letter_outcomes: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
     state: ConfigState = _UNKNOWN
@@ -95,6 +97,7 @@ class Facts:
             failure_reasons=(*(kind.reason for kind in PromptFailed.__subclasses__()), WorkerLost.reason),
             jobs=tuple(jobs),
             worker_losses=tuple(worker_losses),
+            dead_letter_outcomes=DEAD_LETTER_OUTCOMES if _forwards(config) else (),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
             state=state,
@@ -119,3 +122,8 @@ class Facts:
         return any(known.name == harm for known in self.harms) and (
             stratum is None or tuple(name for name, _ in stratum.labels) == self.stratum_labels
         )
+
+
+def _forwards(config: Config) -> bool:
+    kafka = config.traffic.kafka if config.traffic is not None else None
+    return kafka is not None and kafka.dead_letter_topic is not None

@@ -18,6 +18,7 @@ from riskmon.records.judging import JudgeError
 from riskmon.records.plans import Hit, Plan, PlanMember
 from riskmon.records.snapshot import Counters, Snapshot
 from riskmon.records.traffic import (
+    DEAD_LETTER_OUTCOMES,
     IntakeBatch,
     Message,
     Position,
@@ -29,6 +30,7 @@ from riskmon.records.traffic import (
 )
 
 __all__ = [
+    "DEAD_LETTER_OUTCOMES",
     "DOUBTS",
     "SHARPER",
     "Backtest",

@@ -139,6 +139,10 @@ class VolumeWindow:
     variance: float = 0.0
 
 
+DEAD_LETTER_OUTCOMES = ("sent", "cut", "failed")
+"""What becomes of a rejected message that is to be forwarded: it is, it is without its value, or it is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class IntakeBatch:
     """What one flush of the intake adds to the store, all of it in one transaction.

@@ -43,6 +43,7 @@ def write(connection: Connection, batch: IntakeBatch, *, keep: int, now: datetim
             (Count.CONSUMED, ""): batch.consumed,
             (Count.SAMPLED, ""): entered,
             **{(Count.REJECTED, reason): number for reason, number in batch.rejected.items()},
+            **{(Count.DEAD_LETTERS, outcome): number for outcome, number in batch.dead_letters.items()},
         },
     )
 

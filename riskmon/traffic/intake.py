@@ -22,7 +22,7 @@ from time import monotonic
 from riskmon.config import TrafficConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import IntakeBatch, Prompt, SampledPrompt, Stratum
-from riskmon.traffic.decode import Decoded, Decoder, Rejected
+from riskmon.traffic.decode import Decoded, Decoder, Reason, Rejected
 from riskmon.traffic.sampling import BottomK, hash_key, priority
 from riskmon.traffic.source import RawMessage, Source
 from riskmon.traffic.strata import StrataCap
@@ -58,6 +58,7 @@ class Intake:
         known_strata: strata the store knows, the most deserving first.
         thresholds: per (window start, stratum) whose stored sample holds `sample_per_window` prompts or more,
             the largest priority among its smallest `sample_per_window`.
+        any_age: let requests of any time through, for reading what is past on purpose.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class Intake:
         config: TrafficConfig,
         known_strata: Iterable[Stratum] = (),
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
+        *,
+        any_age: bool = False,
     ) -> None:
         self._source = source
-        self._decoder = Decoder(config)
+        self._decoder = Decoder(config, any_age=any_age)
         self._strata = StrataCap(self._decoder.labels, config.max_strata, known_strata)
         self._window = config.window
         self._k = config.sample_per_window
@@ -94,6 +97,7 @@ class Intake:
         tallies: dict[_Cell, _Tally] = {}
         rejected: Counter[str] = Counter()
         consumed = 0
+        dead_letters = self._source.dead_letters
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while consumed < MAX_MESSAGES:
             try:
@@ -105,8 +109,12 @@ class Intake:
                     raise
                 break
             for batch in batches:
-                for message in batch:
-                    self._take(message, now, tallies, rejected)
+                for index, message in enumerate(batch):
+                    reason = self._take(message, now, tallies)
+                    if reason is not None:
+                        rejected[reason] += 1
+                        if dead_letters is not None:
+                            dead_letters.forward(batch, index, reason)
                 consumed += len(batch)
             if monotonic() >= deadline or self._source.caught_up():
                 break
@@ -118,15 +126,15 @@ class Intake:
             sample=self._settle(tallies),
             rejected=dict(rejected),
             next_offsets=self._offsets_to_report(),
+            # Before the offsets are written, so that a crash forwards a message twice rather than never.
+            dead_letters=dead_letters.settle() if rejected and dead_letters is not None else {},
         )
 
-    def _take(
-        self, message: RawMessage, now: datetime, tallies: dict[_Cell, _Tally], rejected: Counter[str]
-    ) -> None:
+    def _take(self, message: RawMessage, now: datetime, tallies: dict[_Cell, _Tally]) -> Reason | None:
+        """Count a message, and sample it; or the reason why not."""
         request = self._decoder.decode(message, now)
         if isinstance(request, Rejected):
-            rejected[request.reason] += 1
-            return
+            return request.reason
         stratum = self._strata.admit(request.label_values)
         cell = ((request.requested_at - _EPOCH) // self._window, stratum)
         tally = tallies.get(cell)
@@ -136,6 +144,7 @@ class Intake:
             tally = tallies[cell] = _Tally(0, BottomK(self._k, below))
         tally.requests += 1
         self._sample(request, stratum, tally.sample)
+        return None
 
     def _sample(self, request: Decoded, stratum: Stratum, sample: BottomK[Prompt]) -> None:
         position = request.position

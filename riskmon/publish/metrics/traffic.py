@@ -16,6 +16,7 @@ def traffic(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     yield family(names.PROMPTS_CONSUMED, [((), counters.consumed)])
     yield family(names.PROMPTS_SAMPLED, [((), counters.sampled)])
     yield family(names.PROMPTS_REJECTED, from_zero(facts.reject_reasons, counters.rejected))
+    yield family(names.DEAD_LETTERS, from_zero(facts.dead_letter_outcomes, counters.dead_letters))
     if (source := snapshot.traffic) is not None:
         yield family(names.KAFKA_UP, [((), float(source.up))])
         yield family(names.KAFKA_LAG, [((), source.lag_messages)])

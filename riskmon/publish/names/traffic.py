@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import REASON, Metric
+from riskmon.publish.names.metric import OUTCOME, REASON, Metric
 
 PROMPTS_CONSUMED = Metric(
     "riskmon_prompts_consumed_total",
@@ -22,6 +22,13 @@ PROMPTS_REJECTED = Metric(
     "messages",
     "Messages that could not be used, by reason.",
     (REASON,),
+)
+DEAD_LETTERS = Metric(
+    "riskmon_dead_letters_total",
+    "counter",
+    "messages",
+    "Rejected messages that were to be forwarded, by outcome; absent without a dead-letter topic.",
+    (OUTCOME,),
 )
 KAFKA_UP = Metric(
     "riskmon_kafka_up",

@@ -7,34 +7,54 @@ from collections.abc import Callable
 from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import ConfigError
+from riskmon.traffic.kafka.certificates import check_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
-    from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.errors import (
         CorruptRecordError,
         KafkaError,
         LogTruncationError,
+        MessageSizeTooLargeError,
         OffsetOutOfRangeError,
+        RecordListTooLargeError,
         UnknownTopicOrPartitionError,
         for_code,
     )
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.sasl import get_sasl_mechanism
+    from kafka.protocol.metadata import ApiVersionsRequest, MetadataRequest
+    from kafka.protocol.sasl import (
+        SaslAuthenticateRequest,
+        SaslAuthenticateResponse,
+        SaslHandshakeRequest,
+        SaslHandshakeResponse,
+    )
     from kafka.structs import OffsetAndMetadata
 
 __all__ = [
+    "ApiVersionsRequest",
     "CorruptRecordError",
     "KafkaError",
     "LogTruncationError",
+    "MessageSizeTooLargeError",
+    "MetadataRequest",
     "OffsetAndMetadata",
     "OffsetOutOfRangeError",
+    "RecordListTooLargeError",
+    "SaslAuthenticateRequest",
+    "SaslAuthenticateResponse",
+    "SaslHandshakeRequest",
+    "SaslHandshakeResponse",
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "client_options",
     "for_code",
+    "get_sasl_mechanism",
     "open_admin",
     "open_consumer",
+    "open_producer",
 ]
 
 LONGEST_BACKOFF_MS = 2000
@@ -45,9 +65,10 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
     """Options that every client of this cluster shares.
 
     Raises:
-        ConfigError: a certificate or key file does not exist.
+        ConfigError: a certificate or key file does not exist, or is none.
     """
     security = config.security
+    check_files(security)
     options: dict[str, Any] = {
         "bootstrap_servers": list(config.bootstrap_servers),
         "client_id": "riskmon",
@@ -56,12 +77,8 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
     }
     files = {"ssl_cafile": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
     for option, key in files.items():
-        path = getattr(security, key)
-        if path is None:
-            continue
-        if not path.is_file():
-            raise ConfigError(f"traffic.kafka.security.{key}: there is no file {path}")
-        options[option] = str(path)
+        if (path := getattr(security, key)) is not None:
+            options[option] = str(path)
     if security.mechanism and security.password:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.username
@@ -87,6 +104,28 @@ def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": "read_committed",
+            "allow_auto_create_topics": False,
+        },
+    )
+
+
+def open_producer(options: dict[str, Any], timeout_ms: int) -> Any:
+    """A producer that gives up on a message in time; a KafkaError when the cluster does not answer in time.
+
+    The topic says how large a message may be, and whether there is one.
+    """
+    return _build(
+        KafkaProducer,
+        options
+        | {
+            "bootstrap_timeout_ms": timeout_ms,
+            "max_block_ms": timeout_ms,
+            "request_timeout_ms": timeout_ms,
+            "delivery_timeout_ms": timeout_ms,
+            "acks": "all",
+            "enable_idempotence": False,
+            "linger_ms": 0,
+            "max_request_size": 2**31 - 1,
             "allow_auto_create_topics": False,
         },
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import TrafficUnavailable
+from riskmon.errors import TrafficRefused, TrafficUnavailable
 from riskmon.traffic.kafka.client import (
     KafkaError,
     OffsetAndMetadata,
@@ -25,12 +25,16 @@ from riskmon.traffic.kafka.client import (
     open_admin,
     open_consumer,
 )
+from riskmon.traffic.kafka.refusals import find_refusal
 
 log = logging.getLogger(__name__)
 
 
 class Cluster:
     """The connection to a cluster, and questions about one topic.
+
+    Before the clients connect, `find_refusal` knocks: the library keeps the reason of a refusal to its log, tries a
+    wrong password many times over and reports a time-out.
 
     Args:
         config: servers, topic, group and security.
@@ -54,6 +58,7 @@ class Cluster:
         self._group = config.group_id
         self._servers = ",".join(config.bootstrap_servers)
         self._options = client_options(config)
+        self._config = config
         self._timeout_ms = round(request_timeout_s * 1000)
         self._group_warned = False
 
@@ -61,8 +66,12 @@ class Cluster:
         """Open the clients.
 
         Raises:
-            TrafficUnavailable: no broker answers, or it refuses us.
+            TrafficUnavailable: no broker answers.
+            TrafficRefused: a broker answers and does not let us in.
         """
+        if refusal := find_refusal(self._config, self._timeout_ms / 1000):
+            self.fault = f"cannot read topic {self._topic!r} from Kafka: {refusal}"
+            raise TrafficRefused(self.fault)
         try:
             self._admin = open_admin(self._options, self._timeout_ms)
             self.consumer = open_consumer(self._options, self._timeout_ms)

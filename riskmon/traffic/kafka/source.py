@@ -17,6 +17,7 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from riskmon.traffic.kafka.client import (
     OffsetOutOfRangeError,
 )
 from riskmon.traffic.kafka.cluster import Cluster
+from riskmon.traffic.kafka.dead_letters import DeadLetterTopic
 from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,11 @@ class KafkaSource:
         self, config: KafkaConfig, *, request_timeout_s: float = 5.0, discover_every_s: float = 30.0
     ) -> None:
         self._cluster = Cluster(config, request_timeout_s)
+        self.dead_letters = (
+            None
+            if config.dead_letter_topic is None
+            else DeadLetterTopic(config, config.dead_letter_topic, request_timeout_s)
+        )
         self._topic = config.topic
         self._policy = config.start
         self._discover_every_s = discover_every_s
@@ -127,6 +134,8 @@ class KafkaSource:
     def close(self) -> None:
         """See `Source.close`."""
         self._cluster.close()
+        if self.dead_letters is not None:
+            self.dead_letters.close()
 
     # ---- partitions
 
@@ -213,7 +222,10 @@ class KafkaSource:
             offsets = [record.offset for record in records]
             times = [record.timestamp for record in records]
             values = [record.value for record in records]
-            batches.append(RawBatch(topic, partition, offsets, times, values))
+            batch = RawBatch(topic, partition, offsets, times, values)
+            if self.dead_letters is not None:
+                batch = replace(batch, keys=[r.key for r in records], headers=[r.headers for r in records])
+            batches.append(batch)
             self._positions[partition] = offsets[-1] + 1
         if batches:
             self._cluster.answered()
