@@ -136,8 +136,8 @@ def _intake(docs: Docs) -> list[AnyPanel]:
         ).min(0),
         graph(
             "Do rejected messages reach their topic?",
-            "Messages of the last hour, at each moment, forwarded to the dead-letter topic, by outcome. docs/messages.md "
-            "explains them.",
+            "Messages of the last hour, at each moment, forwarded to the dead-letter topic, by outcome. "
+            "docs/messages.md explains them.",
             "short",
             query(growth(names.DEAD_LETTERS, "1h"), f"{{{{{OUTCOME}}}}}"),
             empty="No dead-letter topic is configured",

@@ -1,13 +1,13 @@
 """Requests that arrive twice: a producer that tried again after an answer it did not see.
 
-A message is known again by its bytes, which hold its id; a repeated id with other bytes is another request, so that a
-session's id in the place of a request's cannot make traffic vanish. What a reader meets a second time at the same offset
-is no duplicate: it went back to where the store stands.
+A message is known again by its bytes, which hold its id; a repeated id with other bytes is another request, so that
+a session's id in the place of a request's cannot make traffic vanish. What a reader meets a second time at the same
+offset is no duplicate: it went back to where the store stands.
 
-Memory is bounded by two generations of 64-bit hashes. Once the newer holds `remember` messages it becomes the older, and
-the older is forgotten; so the last `remember` are always known, and at most twice as many. Python's hash of bytes is
-SipHash, keyed anew in every process: nobody can make up messages that collide, and by chance two differ with the same
-hash once in 2^64 / (2 x remember), one in 10^14 messages at 100,000.
+Memory is bounded by two generations of 64-bit hashes. Once the newer holds `remember` messages it becomes the older,
+and the older is forgotten; so the last `remember` are always known, and at most twice as many. Python's hash of bytes
+is SipHash, keyed anew in every process: nobody can make up messages that collide, and by chance two that differ have
+the same hash once in 2^64 / (2 x remember), one in 10^14 messages at 100,000.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _joined(content: object) -> str | None:
 
 
 def _from_items(items: list[Any]) -> list[Any]:
-    """Chat messages of the Responses API's items; calls in a row are one turn, reasoning and other items are left out."""
+    """Chat messages of the Responses API's items; calls in a row are one turn, reasoning and the like are left out."""
     messages: list[Any] = []
     for item in items:
         kind = item.get("type", "message") if isinstance(item, dict) else "message"
@@ -208,8 +208,8 @@ def _chat_tool(tool: object) -> object:
     }
 
 
-def _descend(document: dict[str, Any], place: tuple[str, ...]) -> object:
-    value: object = document
+def _descend(document: object, place: tuple[str, ...]) -> object:
+    value = document
     for name in place:
         if not isinstance(value, dict):
             return None

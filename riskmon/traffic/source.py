@@ -20,8 +20,8 @@ from typing import Protocol
 
 from riskmon.records import Position, TrafficStatus
 
-
 Headers = Sequence[tuple[str, bytes | None]]
+"""Of one message, in their order; a name may come twice."""
 
 
 @dataclass(frozen=True, slots=True)

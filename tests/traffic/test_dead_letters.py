@@ -176,11 +176,16 @@ def test_a_topic_that_refuses_costs_neither_counts_nor_time(
     assert (batch.consumed, sum(batch.requests.values()), batch.rejected) == (41, 1, {"not_json": 40})
     assert batch.dead_letters == {"failed": 40}
     assert "secret" not in caplog.text
-    assert caplog.text.count(f"cannot be forwarded to topic {dead!r}") == (error == TOPIC_AUTHORIZATION_FAILED)
+    assert caplog.text.count(f"cannot be forwarded to topic {dead!r}") == (
+        error == TOPIC_AUTHORIZATION_FAILED
+    )
 
 
 def test_a_topic_that_never_answers_is_waited_for_once(
-    kafka_broker: Cluster, topics: tuple[str, str], collect: Callable[..., IntakeBatch], caplog: pytest.LogCaptureFixture
+    kafka_broker: Cluster,
+    topics: tuple[str, str],
+    collect: Callable[..., IntakeBatch],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     topic, dead = topics
     produce(kafka_broker, topic, *[(None, b"poison", None)] * 3000)

@@ -148,15 +148,15 @@ def test_a_certificate_of_the_client_lets_in_where_the_broker_wants_one(
     cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
     ours.cert_chain_pems[0].write_to_path(str(cert_file))
     ours.private_key_pem.write_to_path(str(key_file))
-    security = KafkaSecurity(
-        protocol="SSL", ca_file=papers.ca_file, cert_file=cert_file, key_file=key_file
-    )
+    security = KafkaSecurity(protocol="SSL", ca_file=papers.ca_file, cert_file=cert_file, key_file=key_file)
     source = reader(opened, topic, security)
     source.start({})
     assert read(source, 2) == [b"one", b"two"]
 
     nobody = reader(opened, topic, KafkaSecurity(protocol="SSL", ca_file=papers.ca_file))
-    with pytest.raises(TrafficRefused, match=r"certificate of the client, which is not configured; set .*cert_file"):
+    with pytest.raises(
+        TrafficRefused, match=r"certificate of the client, which is not configured; set .*cert_file"
+    ):
         nobody.start({})
 
 
@@ -196,14 +196,14 @@ REFUSALS = {
         lambda _: login("SCRAM-SHA-512"),
     ),
     "no login": Case(
-        "SERVER ends the connection of a client that does not log in, and traffic.kafka.security.protocol is PLAINTEXT; "
-        "set it to SASL_PLAINTEXT, with mechanism, username and password",
+        "SERVER ends the connection of a client that does not log in, and traffic.kafka.security.protocol is "
+        "PLAINTEXT; set it to SASL_PLAINTEXT, with mechanism, username and password",
         lambda _: USERS,
         plain,
     ),
     "unknown authority": Case(
-        "the authority behind the certificate of SERVER is not the one in CA_FILE; set traffic.kafka.security.ca_file to "
-        "its certificate",
+        "the authority behind the certificate of SERVER is not the one in CA_FILE; set "
+        "traffic.kafka.security.ca_file to its certificate",
         lambda _: {"tls": Papers(trustme.CA(), Path()).context("127.0.0.1")},
         tls,
     ),
@@ -235,8 +235,8 @@ REFUSALS = {
         lambda _: login("PLAIN"),
     ),
     "TLS to a plain-text port": Case(
-        "SERVER does not answer in TLS, and traffic.kafka.security.protocol is SSL; give the port of a TLS listener, or "
-        "set it to PLAINTEXT if the broker has none",
+        "SERVER does not answer in TLS, and traffic.kafka.security.protocol is SSL; give the port of a TLS listener, "
+        "or set it to PLAINTEXT if the broker has none",
         lambda _: {},
         tls,
     ),
@@ -245,7 +245,12 @@ REFUSALS = {
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_is_one_sentence(
-    name: str, door: Callable[..., Door], reader: Reader, topic: str, papers: Papers, caplog: pytest.LogCaptureFixture
+    name: str,
+    door: Callable[..., Door],
+    reader: Reader,
+    topic: str,
+    papers: Papers,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     case = REFUSALS[name]
     opened = door(**case.asks(papers))
@@ -279,9 +284,7 @@ def test_doctor_shows_the_refusal(
     assert_no_password(found.text)
 
 
-def test_a_door_that_opens_later_is_read_through(
-    kafka_broker: Cluster, reader: Reader, topic: str
-) -> None:
+def test_a_door_that_opens_later_is_read_through(kafka_broker: Cluster, reader: Reader, topic: str) -> None:
     users = {"reader": "old"}
     port = int(kafka_broker.bootstrap.rsplit(":", 1)[1])
     with open_door(Door(port, users=users)) as opened:
@@ -296,7 +299,10 @@ def test_a_door_that_opens_later_is_read_through(
     ("key", "says"),
     [
         ("ca_file", r"traffic\.kafka\.security\.ca_file: .*nonsense\.pem holds no certificate in PEM"),
-        ("cert_file", r"cert_file .*nonsense\.pem and key_file \(none given\) are no certificate and its key in PEM"),
+        (
+            "cert_file",
+            r"cert_file .*nonsense\.pem and key_file \(none given\) are no certificate and its key in PEM",
+        ),
     ],
 )
 def test_a_file_that_is_no_certificate_is_the_users_to_fix(tmp_path: Path, key: str, says: str) -> None:

@@ -205,7 +205,12 @@ def test_tools_are_spelled_as_templates_know_them() -> None:
 
 
 def test_a_path_that_is_configured_wins() -> None:
-    log = {"session": "s-9", "request": json.dumps({**ASKED, "user": "u"}), "response": ANSWERED, "when": MADE_S - 60}
+    log = {
+        "session": "s-9",
+        "request": json.dumps({**ASKED, "user": "u"}),
+        "response": ANSWERED,
+        "when": MADE_S - 60,
+    }
     fields = FieldsConfig(id="session", timestamp="when")
     request = accepted(log, fields=fields, strata=("request.model", "request.user"))
     assert (request.id, request.content, request.response) == ("s-9", CHAT, "hello")

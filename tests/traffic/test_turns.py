@@ -15,7 +15,9 @@ from riskmon.traffic.decode import Decoded, Decoder, Reason, Rejected
 from riskmon.traffic.source import RawMessage
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
-USER, REPLY, AGAIN = ({"role": r, "content": t} for r, t in (("user", "a"), ("assistant", "b"), ("user", "c")))
+USER, REPLY, AGAIN = (
+    {"role": r, "content": t} for r, t in (("user", "a"), ("assistant", "b"), ("user", "c"))
+)
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"z": 1, "a": 2}'}}
 
 
@@ -61,7 +63,12 @@ def test_tool_turns_are_kept_as_context() -> None:
         [
             {"role": "user", "content": "weather?", "name": "ann"},
             {"role": "assistant", "content": None, "tool_calls": [CALL], "audio": {"id": 1}},
-            {"role": "tool", "content": [{"type": "text", "text": "sunny"}], "tool_call_id": "c1", "name": "look"},
+            {
+                "role": "tool",
+                "content": [{"type": "text", "text": "sunny"}],
+                "tool_call_id": "c1",
+                "name": "look",
+            },
             {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}"}},
             {"role": "function", "content": "7", "name": "old"},
         ],
@@ -86,7 +93,10 @@ def test_what_no_template_looks_at_is_dropped() -> None:
 
 def test_a_call_nested_deeper_than_json_can_be_written_is_bad() -> None:
     deep = b"[" * 600 + b"]" * 600
-    for member in (b'"tools": [%s]' % deep, b'"x": 1, "messages": [{"role": "u", "content": "", "tool_calls": [%s]}]' % deep):
+    for member in (
+        b'"tools": [%s]' % deep,
+        b'"x": 1, "messages": [{"role": "u", "content": "", "tool_calls": [%s]}]' % deep,
+    ):
         value = b'{"prompt": "a", %s}' % member
         message = RawMessage(Position("t", 0, 0), NOW, value)
         assert Decoder(TrafficConfig(jsonl=Path("p"))).decode(message, NOW) == Rejected(Reason.BAD_MESSAGES)
@@ -111,7 +121,11 @@ def test_labels_may_stand_in_the_last_user_turn(messages: list[Any]) -> None:
 
 
 def test_without_a_user_turn_labels_of_it_are_unknown() -> None:
-    for document in ({"prompt": "x"}, {"messages": [REPLY]}, {"prompt": "x", "last_user": {"name": "forged"}}):
+    for document in (
+        {"prompt": "x"},
+        {"messages": [REPLY]},
+        {"prompt": "x", "last_user": {"name": "forged"}},
+    ):
         request = decode(document, strata=("last_user.name",))
         assert isinstance(request, Decoded)
         assert request.label_values == ("unknown",)

@@ -64,14 +64,18 @@ def explain(exc: ssl.SSLCertVerificationError, server: str, security: KafkaSecur
     if code == _EXPIRED:
         return f"the certificate of {server} has expired; tell those who run the broker"
     if code == _NOT_YET_VALID:
-        return f"the certificate of {server} is not valid yet; check the clocks of this machine and the broker"
+        return (
+            f"the certificate of {server} is not valid yet; check the clocks of this machine and the broker"
+        )
     if code in _OTHER_NAME:
         return (
             f"the certificate of {server} is for another name; write the servers in traffic.kafka.bootstrap_servers as "
             "the certificate names them"
         )
     if code in _UNKNOWN_ISSUER:
-        known = f"is not the one in {security.ca_file}" if security.ca_file else "is not known to this machine"
+        known = (
+            f"is not the one in {security.ca_file}" if security.ca_file else "is not known to this machine"
+        )
         return f"the authority behind the certificate of {server} {known}; set {_SECTION}.ca_file to its certificate"
     return f"the certificate of {server} is not accepted ({exc.verify_message})"
 

@@ -2,8 +2,8 @@
 
 Headers say why, where the message stood, and when: `riskmon-reason`, `riskmon-topic`, `riskmon-partition`,
 `riskmon-offset`, `riskmon-timestamp-ms`. The letter's own time is that of forwarding, since the topic's retention goes
-by it, and would delete what was rejected as too old. A message is forwarded and acknowledged before the offsets behind it are written, so at least once; a
-crash between the two forwards it again.
+by it, and would delete what was rejected as too old. A message is forwarded and acknowledged before the offsets behind
+it are written, so at least once; a crash between the two forwards it again.
 
 Nothing here may hold up the counting. A message that the topic refuses as too large goes without its value, whose size
 is then a header `riskmon-value-bytes`: outcome `cut`. One that cannot be forwarded within the time limit is counted as

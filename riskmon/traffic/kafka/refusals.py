@@ -92,9 +92,7 @@ def _introduce(talk: _Talk, host: str, server: str, security: KafkaSecurity) -> 
         _expect_welcome(talk, server, security)
 
 
-def _encrypt(
-    connection: socket.socket, host: str, server: str, security: KafkaSecurity
-) -> ssl.SSLSocket:
+def _encrypt(connection: socket.socket, host: str, server: str, security: KafkaSecurity) -> ssl.SSLSocket:
     try:
         return make_context(security).wrap_socket(connection, server_hostname=host)
     except ssl.SSLCertVerificationError as exc:
@@ -112,8 +110,8 @@ def _encrypt(
 def _no_certificate(server: str, security: KafkaSecurity) -> _Refusal:
     state = "is not accepted" if security.cert_file else "is not configured"
     return _Refusal(
-        f"{server} ends the connection after TLS, as brokers do that want a certificate of the client, which {state}; set "
-        "traffic.kafka.security.cert_file and key_file to one that the broker knows"
+        f"{server} ends the connection after TLS, as brokers do that want a certificate of the client, which {state}; "
+        "set traffic.kafka.security.cert_file and key_file to one that the broker knows"
     )
 
 
@@ -144,7 +142,8 @@ def _expect_welcome(talk: _Talk, server: str, security: KafkaSecurity) -> None:
 
 
 def _log_in(talk: _Talk, host: str, server: str, security: KafkaSecurity) -> None:
-    assert security.mechanism and security.username and security.password  # the configuration's own check
+    if security.mechanism is None or security.password is None:
+        raise AssertionError("KafkaSecurity checks that a login is whole")
     try:
         answer = talk.ask(SaslHandshakeRequest(mechanism=security.mechanism, version=1))
     except _Closed as exc:
