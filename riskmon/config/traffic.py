@@ -63,7 +63,7 @@ class KafkaConfig(Section):
 
 
 class FieldsConfig(Section):
-    """JMESPath of each fact in a message; with a format other than `riskmon`, only those given here count."""
+    """JMESPath of each fact in a message; with a format other than `riskmon`, only those that differ from the default."""
 
     id: FieldPath = Field("id", description="unique id of the request")
     prompt: FieldPath = Field("prompt", description="plain prompt text")
@@ -117,10 +117,10 @@ class TrafficConfig(Section):
         1_000_000, ge=1, description="larger messages are rejected, counted as oversized"
     )
     max_age: Duration | None = Field(
-        timedelta(days=30), description="requests made longer ago are rejected; none lets all through"
+        timedelta(days=30), description="requests made longer ago are rejected; `null` lets all through"
     )
     max_ahead: Duration | None = Field(
-        timedelta(days=1), description="requests dated further ahead are rejected; none lets all through"
+        timedelta(days=1), description="requests dated further ahead are rejected; `null` lets all through"
     )
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="requests that arrive twice")
 

@@ -5,7 +5,7 @@ read, so that a message counts the same whether or not it is sampled; the `Promp
 kept. JSON is strict (RFC 8259, by orjson): invalid UTF-8, lone surrogates and NaN are `not_json`, so no text that gets
 through can fail to be encoded later.
 
-A fact that `fields` names is looked up there; the others stand where `format` says.
+A fact to which `fields` gives a path of its own is looked up there; the others stand where `format` says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from riskmon.config import TrafficConfig
+from riskmon.config import FieldsConfig, TrafficConfig
 from riskmon.records import Position, Prompt, Stratum
 from riskmon.traffic import openai_logs
 from riskmon.traffic.content import BadMessages, Content, clean, read_content, read_tools
@@ -182,10 +182,14 @@ class Decoder:
 
 
 def _lookup(config: TrafficConfig, name: str) -> Lookup:
-    """Where a fact stands: at the path that is configured, else where the format has it."""
-    if config.format == "openai" and name not in config.fields.model_fields_set:
+    """Where a fact stands: at a path of the user's own, else where the format has it.
+
+    The reference file spells out every default, so a default that is written down is no path of the user's own.
+    """
+    path: str = getattr(config.fields, name)
+    if config.format == "openai" and path == FieldsConfig.model_fields[name].default:
         return _OPENAI[name]
-    return compile_path(getattr(config.fields, name))
+    return compile_path(path)
 
 
 def read_id(value: object, default: Position | str) -> str | None:

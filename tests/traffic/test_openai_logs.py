@@ -218,6 +218,12 @@ def test_a_path_that_is_configured_wins() -> None:
     assert request.label_values == ("m7", "u")
 
 
+def test_defaults_that_are_written_down_change_nothing() -> None:
+    spelled_out = FieldsConfig.model_validate(FieldsConfig().model_dump())
+    for log in GATEWAYS.values():
+        assert accepted(log, fields=spelled_out) == accepted(log)
+
+
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
