@@ -63,7 +63,7 @@ class KafkaConfig(Section):
 
 
 class FieldsConfig(Section):
-    """JMESPath of each fact in a message; with a format other than `riskmon`, only those that differ from the default."""
+    """JMESPath of each fact in a message; with `format: openai`, those that differ from the default count."""
 
     id: FieldPath = Field("id", description="unique id of the request")
     prompt: FieldPath = Field("prompt", description="plain prompt text")

@@ -133,10 +133,10 @@ class Decoder:
     def _read(self, document: dict[str, Any], message: RawMessage, now: datetime) -> Decoded | Rejected:
         if self._opens_bodies:
             openai_logs.open_bodies(document)
-        messages = self._messages(document)
+        messages, tools = self._messages(document), self._tools(document)
         try:
             content = read_content(self._prompt(document), messages)
-            tools = read_tools(self._tools(document))
+            tools = read_tools(tools) if tools else None
         except BadMessages:
             return _REJECTED[Reason.BAD_MESSAGES]
         if content is None:
@@ -162,7 +162,9 @@ class Decoder:
             return _REJECTED[Reason.DUPLICATE]
 
         response = self._response(document)
-        content, answer = split_answer(content, clean(response) if isinstance(response, str) else None)
+        answer = clean(response) if isinstance(response, str) else None
+        if messages:
+            content, answer = split_answer(content, answer)
         if self._wants_last_user:
             add_last_user(document, messages)
         return Decoded(

@@ -20,16 +20,12 @@ kafka-logger; Envoy HTTP tap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 _BODIES = ("request", "request_body", "body", "input", "response", "response_body", "output")
-_REQUESTS = (("request", "body"), ("request",), ("request_body",), ("body",), ("input",))
-_RESPONSES = (("response", "body"), ("response",), ("response_body",), ("output",))
 _TAP = "http_buffered_trace"
-_CONTENTS = ("messages", "input", "prompt")
 _MARKS = frozenset({"messages", "input", "prompt", "choices", "output", "role"})
 _IDS = ("id", "request_id", "custom_id")
 _TIMES = ("timestamp", "startTime", "start_time", "started_at", "time")
@@ -85,7 +81,7 @@ def find_tools(document: dict[str, Any]) -> object:
 
 def find_response(document: dict[str, Any]) -> str | None:
     """Text that the model answered with; None where none is logged, or where it called tools without a word."""
-    for body in _bodies(document, _RESPONSES, "response"):
+    for body in _responses(document):
         if isinstance(body, str):
             return body
         if isinstance(body, dict) and (text := _answer(body)) is not None:
@@ -95,44 +91,60 @@ def find_response(document: dict[str, Any]) -> str | None:
 
 def find_id(document: dict[str, Any]) -> object:
     """The request's id; None where there is none."""
-    own = [document.get(name) for name in _IDS]
-    for value in (*own, *_in_responses(document, "id"), document.get("trace_id")):
+    for name in _IDS:
+        if (value := document.get(name)) is not None:
+            return value
+    for value in _in_responses(document, "id"):
         if value is not None:
             return value
-    return None
+    return document.get("trace_id")
 
 
 def find_timestamp(document: dict[str, Any]) -> object:
     """When the request was made, else when its answer was; what is neither text nor a number is passed over."""
-    own = [document.get(name) for name in _TIMES]
-    answered = (*_in_responses(document, "created"), *_in_responses(document, "created_at"))
-    for value in (*own, *answered):
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
+    for name in _TIMES:
+        if _is_moment(value := document.get(name)):
             return value
+    for name in ("created", "created_at"):
+        for value in _in_responses(document, name):
+            if _is_moment(value):
+                return value
     return None
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _request(document: dict[str, Any]) -> dict[str, Any]:
     """The request's body: the first object with something to answer, else the top."""
-    for body in _bodies(document, _REQUESTS, "request"):
-        if isinstance(body, dict) and any(body.get(name) for name in _CONTENTS):
+    for body in _bodies(document, "request", "request_body", "body", "input"):
+        if isinstance(body, dict) and (body.get("messages") or body.get("input") or body.get("prompt")):
             return body
     return document
 
 
-def _bodies(document: dict[str, Any], places: tuple[tuple[str, ...], ...], side: str) -> Iterator[object]:
-    for place in places:
-        if (body := _descend(document, place)) is not None:
-            yield body
-    if (body := _descend(document, (_TAP, side, "body", "as_string"))) is not None:
-        yield body
+def _bodies(document: dict[str, Any], side: str, *others: str) -> list[object]:
+    """What may be a body, in the order of the table above."""
+    found: list[object] = []
+    outer = document.get(side)
+    if outer is not None:
+        if isinstance(outer, dict) and (inner := outer.get("body")) is not None:
+            found.append(inner)
+        found.append(outer)
+    found += [body for name in others if (body := document.get(name)) is not None]
+    if (tapped := _descend(document.get(_TAP), (side, "body", "as_string"))) is not None:
+        found.append(tapped)
+    return found
 
 
-def _in_responses(document: dict[str, Any], name: str) -> Iterator[object]:
+def _responses(document: dict[str, Any]) -> list[object]:
+    return _bodies(document, "response", "response_body", "output")
+
+
+def _in_responses(document: dict[str, Any], name: str) -> list[object]:
     """The member of this name of each response body."""
-    for body in _bodies(document, _RESPONSES, "response"):
-        if isinstance(body, dict):
-            yield body.get(name)
+    return [body.get(name) for body in _responses(document) if isinstance(body, dict)]
 
 
 def _answer(body: dict[str, Any]) -> str | None:

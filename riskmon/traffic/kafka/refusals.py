@@ -43,15 +43,17 @@ def find_refusal(config: KafkaConfig, timeout_s: float) -> str | None:
     """Why the first broker that can be reached refuses us; None when it does not, or when none can be reached.
 
     Args:
-        timeout_s: longest wait for each step.
+        timeout_s: longest wait for all servers to take a connection, and for each step after that.
 
     Raises:
         ConfigError: a certificate or key file is none.
     """
+    to_connect_s = timeout_s / len(config.bootstrap_servers)
     for server in config.bootstrap_servers:
         host, _, port = server.rpartition(":")
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as connection:
+            with socket.create_connection((host.strip("[]"), int(port)), to_connect_s) as connection:
+                connection.settimeout(timeout_s)
                 _knock(connection, host.strip("[]"), server, config.security)
         except _Refusal as refusal:
             return str(refusal)
