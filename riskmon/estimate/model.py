@@ -114,15 +114,17 @@ def _template_turn(message: Message) -> dict[str, Any]:
 
 
 def _with_object(call: Any) -> Any:
-    """The call with its arguments parsed; as it is where they are no JSON object."""
+    """The call with its arguments parsed, none as an empty object; as it is where they are no JSON."""
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+    if not isinstance(function, dict):
         return call
-    try:
-        arguments = orjson.loads(function["arguments"])
-    except orjson.JSONDecodeError:
-        return call
-    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return call
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def load_model(config: ModelConfig) -> LanguageModel:

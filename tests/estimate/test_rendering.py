@@ -75,6 +75,12 @@ def test_a_template_that_knows_tools_gets_all_of_them(model: LanguageModel) -> N
     assert rendered(model, TOOLS, PROMPT) == "and calm ask calm red blue or good"
 
 
+@pytest.mark.parametrize("arguments", ["", None, "{}", {}])
+def test_a_call_without_arguments_has_none(model: LanguageModel, arguments: object) -> None:
+    prompt = Prompt("p", (Message("assistant", "", tool_calls=call(name="calm", arguments=arguments)),))
+    assert rendered(model, TOOLS, prompt) == "calm"
+
+
 def test_a_template_without_tools_passes_over_them_as_in_production(model: LanguageModel) -> None:
     without = Prompt("q", tuple(Message(m.role, m.content) for m in PROMPT.content))  # type: ignore[union-attr]
     assert rendered(model, PLAIN, PROMPT) == rendered(model, PLAIN, without)
