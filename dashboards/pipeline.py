@@ -13,7 +13,7 @@ from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
 from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names.metric import OUTCOME, REASON, TASK
+from riskmon.publish.names.metric import CHANGE, OUTCOME, REASON, TASK
 
 _NOT_CHECKED = "The source was not checked yet"
 _UP = limits((None, RED), (1, GREEN))
@@ -142,6 +142,24 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             query(growth(names.DEAD_LETTERS, "1h"), f"{{{{{OUTCOME}}}}}"),
             empty="No dead-letter topic is configured",
         ).min(0),
+        graph(
+            "Do strata come and go?",
+            "Strata that appeared, vanished or came back in the last 24 hours, at each moment. Capped: a limit was "
+            "reached, and traffic beyond it is counted in `other`. Reports name them.",
+            "short",
+            query(growth(names.STRATUM_CHANGES, "24h"), f"{{{{{CHANGE}}}}}"),
+        )
+        .min(0)
+        .span(12),
+        graph(
+            "How many strata are there?",
+            "Strata that are kept apart, and strata that had traffic and have none now.",
+            "short",
+            query(series(names.STRATA), "kept apart"),
+            query(series(names.VANISHED_STRATA), "vanished"),
+        )
+        .min(0)
+        .span(12),
     ]
 
 

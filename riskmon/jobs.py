@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from riskmon.config import Config, TrafficConfig
+from riskmon.forecast import (
+    VANISHED_LOOKBACK,
+    change_between,
+    change_of_version,
+    find_vanished,
+    make_forecasts,
+    serving_versions,
+)
 from riskmon.forecast import back_test as score_forecasts
-from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
 from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
 from riskmon.records.change import Change, VersionChange
+from riskmon.records.strata import OTHER, StratumChange, StratumEvent
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.source import Source
-from riskmon.traffic.strata import OTHER, UNKNOWN
+from riskmon.traffic.strata import UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,13 @@ _STATUS_EVERY_S = 2.0
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
+_TOLD = {
+    StratumChange.APPEARED: "stratum %s appeared",
+    StratumChange.CAPPED: "a limit of strata is reached, so traffic is counted in stratum %s; see traffic.max_strata "
+    "and traffic.max_label_values",
+    StratumChange.VANISHED: "stratum %s vanished",
+    StratumChange.REAPPEARED: "stratum %s reappeared",
+}
 
 
 def follow_traffic(
@@ -60,18 +75,49 @@ def follow_traffic(
     source.start(store.next_offsets(source.topic))
     if to_end:
         source.mark_end()
-    intake = Intake(source, config, store.strata(), store.thresholds(keep, lookback_start))
+    intake = Intake(source, config, store.kept_strata(), store.thresholds(keep, lookback_start))
     reported = -np.inf
     while not stop():
         batch = intake.collect(clock())
         if batch.consumed or batch.next_offsets:
-            store.write_intake(batch, keep=keep, now=clock())
+            news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+            intake.learn(news.kept)
+            _tell(news.events)
             source.committed({partition: offset for (_, partition), offset in batch.next_offsets.items()})
         if time.monotonic() - reported >= _STATUS_EVERY_S or source.caught_up():
             store.write_traffic_status(source.status(clock()))
             reported = time.monotonic()
         if source.caught_up():
             return
+
+
+def _tell(events: Iterable[StratumEvent]) -> None:
+    """Log strata that came or went; a limit that was reached asks for somebody's attention."""
+    for event in events:
+        level = logging.WARNING if event.change is StratumChange.CAPPED else logging.INFO
+        log.log(
+            level,
+            _TOLD[event.change],
+            event.stratum,
+            extra={"stratum": event.stratum.as_dict(), "change": event.change.value},
+        )
+
+
+def watch_strata(store: Store, config: Config, command: str, now: datetime) -> list[StratumEvent]:
+    """Note strata that have vanished, and let go of the places of those that the forecast no longer counts.
+
+    A place is free again once the store holds no request of the stratum within `forecast.volume.history`.
+    """
+    traffic = config.require_traffic(command)
+    gone = find_vanished(
+        store.volume(now - VANISHED_LOOKBACK), window=traffic.window, after=traffic.vanished_after, now=now
+    )
+    events = store.note_vanished(gone)
+    _tell(events)
+    freed = store.retire_strata(now - config.forecast.volume.history, now)
+    if freed:
+        log.info("%d strata without recent traffic gave up their places", freed, extra={"strata": freed})
+    return events
 
 
 def forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
@@ -104,7 +150,10 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         windows=store.volume(now - config.forecast.volume.history - traffic.window),
         volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
-        coverage=store.coverage(now - config.store.retention),
+        coverage=[
+            count.pooled(responses=config.responses_from_target)
+            for count in store.coverage(now - config.store.retention)
+        ],
         judge_errors=_judge_errors(config),
         budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],

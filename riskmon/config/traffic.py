@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from riskmon.config.values import Duration, FieldPath, Section
+from riskmon.records.strata import StrataLimits
 
 # `harm` is the metrics' own, `driver` and `severity` the alerts'; Prometheus sets or reads the others itself.
 _RESERVED_LABELS = frozenset({"alertname", "driver", "harm", "instance", "job", "le", "quantile", "severity"})
@@ -48,6 +49,10 @@ class KafkaConfig(Section):
     start: Literal["earliest", "latest"] = Field(
         "latest", description="where a partition without a stored offset begins"
     )
+    client: Literal["auto", "kafka-python", "confluent"] = Field(
+        "auto",
+        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed",
+    )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
     dead_letter_topic: str | None = Field(
         None,
@@ -84,7 +89,17 @@ class DuplicatesConfig(Section):
         100_000,
         ge=0,
         le=10_000_000,
-        description="requests with an id among which a repeated one is known; 0 counts all",
+        description="messages among which a repeated one is known; 0 counts all",
+    )
+
+
+class ResponsesConfig(Section):
+    """What the deployed model's answers in the stream are worth."""
+
+    from_target: bool = Field(
+        False,
+        description="whether they are answers of `model.target` under `model.sampler` and nothing else, unfiltered: "
+        "then each is a draw of the target, counts in the bounds on missed harm, and harmful ones improve proposals",
     )
 
 
@@ -98,13 +113,28 @@ class TrafficConfig(Section):
         description="where the facts stand: `riskmon` as `fields` says, `openai` as gateways log OpenAI requests",
     )
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
+    responses: ResponsesConfig = Field(
+        ResponsesConfig(), description="what the deployed model's answers in the stream are worth"
+    )
     strata: tuple[FieldPath, ...] = Field(
         (),
         max_length=4,
         description="JMESPath of the labels that split the traffic; the last name is the label",
     )
     max_strata: int = Field(
-        50, ge=1, le=1000, description="strata kept apart; traffic beyond goes to `other`"
+        50,
+        ge=1,
+        le=1000,
+        description="strata kept apart; traffic beyond is counted with every label `other`. Several readers of one "
+        "store share the limit",
+    )
+    max_label_values: int = Field(
+        20, ge=1, le=1000, description="values of one label kept apart; one beyond is counted as `other`"
+    )
+    vanished_after: Duration = Field(
+        timedelta(hours=36),
+        description="a stratum has vanished when it had no request for so long, while others had, and at least ten "
+        "were to be expected",
     )
     window: Duration = Field(timedelta(hours=1), description="length of a counting window")
     sample_per_window: int = Field(200, ge=1, description="prompts kept per window and stratum")
@@ -123,6 +153,11 @@ class TrafficConfig(Section):
         timedelta(days=1), description="requests dated further ahead are rejected; `null` lets all through"
     )
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="requests that arrive twice")
+
+    @property
+    def strata_limits(self) -> StrataLimits:
+        """How many strata are kept apart."""
+        return StrataLimits(self.max_strata, self.max_label_values)
 
     @model_validator(mode="after")
     def _one_source(self) -> TrafficConfig:

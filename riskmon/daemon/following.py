@@ -79,6 +79,7 @@ class Following:
             self._follow(source, to_end=True)
         finally:
             source.close()
+            self._say_goodbye()
 
     def _keep_following(self) -> None:
         """Follow the traffic for the daemon's life; a broker or store that is away is tried again and again."""
@@ -101,12 +102,18 @@ class Following:
                 self._count_failure("intake")
                 self._ending.wait(_RETRY_S[-1])
         source.close()
+        self._say_goodbye()
 
     def _follow(self, source: Source, *, to_end: bool = False) -> None:
         since = self._clock() - self._lookback
         jobs.follow_traffic(
             source, self._store, self._traffic, since, self._clock, self._ending.begun, to_end=to_end
         )
+
+    def _say_goodbye(self) -> None:
+        """Note in the store that this process reads no longer; a store that is away takes its silence for that."""
+        with suppress(StoreUnavailable):
+            self._store.end_traffic_status()
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import DEAD_LETTER_OUTCOMES, Forecast, Snapshot, Stratum
+from riskmon.records import DEAD_LETTER_OUTCOMES, CoverageCount, Forecast, Role, Snapshot, Stratum
 from riskmon.records.sensitivity import StratumSensitivity
 
 
@@ -56,7 +56,9 @@ class Facts:
             counters start at 0 instead of appearing with the first event.
         dead_letter_outcomes: the same for the label `outcome`; empty where rejected messages are not forwarded.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
+        responses_from_target: whether production responses count as draws of the target.
         state: how the configuration file was read last.
+        role: what of the whole this process does.
     """
 
     version: str
@@ -70,7 +72,9 @@ class Facts:
     dead_letter_outcomes: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
+    responses_from_target: bool = False
     state: ConfigState = _UNKNOWN
+    role: Role = Role.ALL
 
     @classmethod
     def from_config(
@@ -82,6 +86,7 @@ class Facts:
         jobs: Sequence[str] = (),
         worker_losses: Sequence[str] = (),
         state: ConfigState = _UNKNOWN,
+        role: Role = Role.ALL,
     ) -> Facts:
         """Facts of a configuration; the caller names the reasons and jobs that other parts own."""
         model = config.model.target
@@ -100,7 +105,9 @@ class Facts:
             dead_letter_outcomes=DEAD_LETTER_OUTCOMES if _forwards(config) else (),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
+            responses_from_target=config.responses_from_target,
             state=state,
+            role=role,
         )
 
     def outlook(self, snapshot: Snapshot) -> tuple[Forecast, ...]:
@@ -116,6 +123,11 @@ class Facts:
         """What the last sensitivity run found of strata and harms that fit the running configuration."""
         found = () if snapshot.sensitivity is None else snapshot.sensitivity.strata
         return tuple(row for row in found if self.fits(row.harm, row.stratum))
+
+    def coverage(self, snapshot: Snapshot) -> dict[str, CoverageCount]:
+        """The coverage audit by harm over all strata, with responses where they count; without draws there is none."""
+        pooled = (count.pooled(responses=self.responses_from_target) for count in snapshot.coverage)
+        return {count.harm: count for count in pooled if count.stratum is None and count.target_draws > 0}
 
     def fits(self, harm: str, stratum: Stratum | None) -> bool:
         """Whether a harm is configured and a stratum has the configured labels; None is the total."""

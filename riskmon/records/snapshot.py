@@ -12,6 +12,7 @@ from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
 from riskmon.records.sensitivity import SensitivitySummary
+from riskmon.records.strata import StrataCensus
 from riskmon.records.traffic import Stratum, TrafficStatus
 
 
@@ -29,6 +30,9 @@ class Counters:
     observed: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # harm -> (outputs, harmful outputs)
+    observed_uncovered: Mapping[str, int] = field(
+        default_factory=dict
+    )  # harm -> harmful outputs that the proposals miss
     observed_by_stratum: Mapping[tuple[str, Stratum], tuple[int, int]] = field(
         default_factory=dict
     )  # the same, per harm and stratum
@@ -51,8 +55,9 @@ class Snapshot:
     of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm why the
     forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
     are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
-    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made. `written_at`
-    is when this process last wrote to the store, or opened it: the one thing that the store itself does not hold.
+    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made. `strata`
+    says which strata came and went of late. `written_at` is when this process last wrote to the store, or opened it:
+    the one thing that the store itself does not hold.
     """
 
     taken_at: datetime
@@ -70,4 +75,5 @@ class Snapshot:
     version_changes: tuple[VersionChange, ...] = ()
     backtests: tuple[Backtest, ...] = ()
     backtest_at: datetime | None = None
+    strata: StrataCensus = field(default_factory=StrataCensus)
     written_at: datetime | None = field(default=None, compare=False)

@@ -176,9 +176,11 @@ class TrafficStatus:
         up: whether the source answered.
         lag_messages: unread messages over all partitions; None while unknown.
         detail: one sentence for people when `up` is False.
+        readers: processes that read it; 0 where the last one is gone.
     """
 
     up: bool
     lag_messages: int | None
     at: datetime
     detail: str = ""
+    readers: int = 1

@@ -60,9 +60,11 @@ def gather(
     # A forecast that is out of date rests on the estimates of its own lookback.
     lookback_start = (snapshot.forecast_at or now) - span
     weighted = store.weighted_estimates(min(since, lookback_start))
+    facts = Facts.from_config(config, version=__version__)
     sources = Sources(
         snapshot=snapshot,
-        forecasts=Facts.from_config(config, version=__version__).current(snapshot),
+        forecasts=facts.current(snapshot),
+        coverage=facts.coverage(snapshot),
         totals=store.history.hourly_totals(since - length),
         weighted=weighted,
         since=since,
@@ -107,6 +109,7 @@ def gather(
             windows=windows,
             window=scope.window,
             status=snapshot.traffic,
+            strata=store.history.stratum_events(since, now),
             since=since,
             now=now,
         ),

@@ -25,12 +25,14 @@ class Count(StrEnum):
     DEVICE_SECONDS = "device_seconds"
     OBSERVED = "observed"  # label: harm
     OBSERVED_HARMFUL = "observed_harmful"  # label: harm
+    OBSERVED_UNCOVERED = "observed_uncovered"  # label: harm
     OBSERVED_IN_STRATUM = "observed_in_stratum"  # label: harm and stratum, see `cell_label`
     OBSERVED_HARMFUL_IN_STRATUM = "observed_harmful_in_stratum"  # likewise
     VERDICTS = "verdicts"  # label: harm
     UNREADABLE = "unreadable"  # label: harm
     WORKER_LOST = "worker_lost"  # label: reason
     JOB_FAILED = "job_failed"  # label: job
+    STRATUM_CHANGED = "stratum_changed"  # label: see `StratumChange`
 
 
 def cell_label(harm: str, stratum: Stratum) -> str:
@@ -85,6 +87,7 @@ def read(connection: Connection) -> Counters:
         estimate_tokens=whole(Count.TOKENS).get("", 0),
         estimate_device_seconds=values.get(Count.DEVICE_SECONDS, {}).get("", 0.0),
         observed=pairs(Count.OBSERVED_HARMFUL, Count.OBSERVED),
+        observed_uncovered=whole(Count.OBSERVED_UNCOVERED),
         observed_by_stratum={_cell(label): pair for label, pair in by_stratum.items()},
         verdicts=pairs(Count.UNREADABLE, Count.VERDICTS),
         worker_losses=whole(Count.WORKER_LOST),

@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy import Connection, case, delete, func, select
 
 from riskmon.records import IntakeBatch, Position, SampledPrompt, Stratum
+from riskmon.records.strata import StrataLimits, StrataNews
 from riskmon.store import counts, offsets, prompts, strata
 from riskmon.store.counts import Count
 from riskmon.store.tables import cells, samples
@@ -27,14 +28,22 @@ _Cell = tuple[datetime, Stratum]
 _BY_PRIORITY = (samples.c.priority, samples.c.topic, samples.c.partition, samples.c.offset)
 
 
-def write(connection: Connection, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
-    """Adds a batch: offsets, requests, sample, counters.
+def write(
+    connection: Connection,
+    batch: IntakeBatch,
+    *,
+    keep: int,
+    now: datetime,
+    limits: StrataLimits | None = None,
+) -> StrataNews:
+    """Adds a batch: offsets, strata, requests, sample, counters; gives the strata that are kept apart from here on.
 
     Raises:
         StoreUnavailable: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
     offsets.move(connection, batch, now)
+    batch, news = strata.settle(connection, batch, limits, now)
     kept_per_cell = _count_requests(connection, batch, keep, now)
     entered = _merge_sample(connection, batch, kept_per_cell)
     counts.add(
@@ -46,6 +55,7 @@ def write(connection: Connection, batch: IntakeBatch, *, keep: int, now: datetim
             **{(Count.DEAD_LETTERS, outcome): number for outcome, number in batch.dead_letters.items()},
         },
     )
+    return news
 
 
 def thresholds(connection: Connection, keep: int, since: datetime) -> dict[_Cell, float]:

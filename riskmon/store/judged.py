@@ -1,14 +1,15 @@
 """Judged production responses, per counting window, stratum and harm.
 
-A sampled prompt whose message carried the deployed model's response has that judged with its draws. The verdict is kept
-beside the prompt, and the back-test reads counts of them: of a cell with N requests, n judged responses and k harmful.
+A sampled prompt whose message carried the deployed model's response has that judged (`observed`), whether the prompt is
+estimated or not. The verdict is kept beside the prompt, and the back-test reads counts of them: of a cell with N
+requests, n judged responses and k harmful.
 
 **Whose verdicts count.** Those of the prompts that are in the sample. The final sample of a cell is a uniform one of
-all its requests (`intake`), prompts are judged in its own order, and so n of N are a simple random sample. A prompt
+all its requests (`intake`), responses are judged in its own order, and so n of N are a simple random sample. A prompt
 that was judged while its window was open and then displaced is in no such sample: it stood for the earlier part of the
-window. Its verdict goes with it, though it stays in the counters of observed outputs as work done. As with estimates, a
-prompt that failed, a response that the judge could not read, and a message without a response are taken as missing at
-random; and a cell whose later prompts were never reached leans towards its earlier ones.
+window. Its verdict goes with it, though it stays in the counters of observed outputs as work done. A response that the
+judge could not read and a message without a response are taken as missing at random; and a cell whose later responses
+were never reached leans towards its earlier ones.
 
 **Counts outlive the text.** Before prompts are purged their verdicts are added to the counts of their cell, which live
 as long as its number of requests. Verdicts are written once per position and a refined estimate brings none, so none
@@ -23,18 +24,24 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from riskmon.records import JudgedWindow, Stratum
+from riskmon.records.observed import ResponseVerdict
 from riskmon.store.tables import cells, judged, samples, strata, verdicts
 from riskmon.store.upsert import insert
 
 
-def add(connection: Connection, sample_id: int, observed: Mapping[str, bool]) -> None:
+def add(connection: Connection, sample_id: int, observed: Mapping[str, ResponseVerdict]) -> None:
     """Stores what the judges said of the response to a sampled prompt, by harm."""
     if observed:
         connection.execute(
             insert(connection, verdicts),
             [
-                {"sample_id": sample_id, "harm": harm, "harmful": harmful}
-                for harm, harmful in observed.items()
+                {
+                    "sample_id": sample_id,
+                    "harm": harm,
+                    "harmful": verdict.harmful,
+                    "uncovered": verdict.uncovered,
+                }
+                for harm, verdict in observed.items()
             ],
         )
 

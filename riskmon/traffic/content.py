@@ -18,6 +18,9 @@ import orjson
 
 from riskmon.records import Message
 
+UNWRITABLE = "[null]"
+"""Tools or calls nested too deeply to be kept: no reason to reject a request, but a template that looks refuses."""
+
 Content = str | tuple[Message, ...]
 
 
@@ -41,11 +44,7 @@ def read_content(prompt: object, messages: object) -> Content | None:
 
 
 def read_tools(tools: object) -> str | None:
-    """The tools that a request offers the model, as JSON text; None where it offers none.
-
-    Raises:
-        BadMessages: they are nested deeper than JSON can be written.
-    """
+    """The tools that a request offers the model, as JSON text; None where it offers none."""
     return _to_json(tools) if isinstance(tools, list) and tools else None
 
 
@@ -107,4 +106,4 @@ def _to_json(value: object) -> str:
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
-        raise BadMessages from None  # it can be read four times as deep as it can be written
+        return UNWRITABLE  # it can be read four times as deep as it can be written

@@ -25,7 +25,7 @@ from riskmon.traffic.duplicates import Duplicates
 from riskmon.traffic.paths import Lookup, compile_path
 from riskmon.traffic.source import RawMessage
 from riskmon.traffic.strata import Labels
-from riskmon.traffic.timestamps import parse_timestamp
+from riskmon.traffic.timestamps import accepted_throughout, parse_timestamp
 from riskmon.traffic.turns import add_last_user, names_last_user, split_answer
 
 LONGEST_ID = 256
@@ -110,7 +110,7 @@ class Decoder:
         self._timestamp = _lookup(config, "timestamp")
         self._response = _lookup(config, "response")
         self._wants_last_user = names_last_user(config.strata)
-        self._duplicates = Duplicates(config.duplicates.remember)
+        self.duplicates = Duplicates(config.duplicates.remember)
         self._max_age = None if any_age else config.max_age
         self._max_ahead = None if any_age else config.max_ahead
         self._now = self._oldest = self._newest = _NEVER
@@ -136,7 +136,6 @@ class Decoder:
         messages, tools = self._messages(document), self._tools(document)
         try:
             content = read_content(self._prompt(document), messages)
-            tools = read_tools(tools) if tools else None
         except BadMessages:
             return _REJECTED[Reason.BAD_MESSAGES]
         if content is None:
@@ -158,7 +157,7 @@ class Decoder:
         prompt_id = read_id(given_id, default=message.position)
         if prompt_id is None:
             return _REJECTED[Reason.BAD_ID]
-        if given_id and message.value and self._duplicates.repeats(message.value, message.position.offset):
+        if given_id and message.value and self.duplicates.repeats(message.value, message.position.offset):
             return _REJECTED[Reason.DUPLICATE]
 
         response = self._response(document)
@@ -174,8 +173,14 @@ class Decoder:
             requested_at,
             message.position,
             answer,
-            tools,
+            read_tools(tools) if tools else None,
         )
+
+    def accepts_throughout(self, begin: datetime, end: datetime, now: datetime) -> bool:
+        """Whether requests of every time from `begin` to `end` (aware UTC) pass, however it is written."""
+        if now is not self._now:
+            self._set_clock(now)
+        return accepted_throughout(begin, end) and self._oldest <= begin and end <= self._newest
 
     def _set_clock(self, now: datetime) -> None:
         self._now = now

@@ -5,12 +5,14 @@ a session's id in the place of a request's cannot make traffic vanish. What a re
 offset is no duplicate: it went back to where the store stands.
 
 Memory is bounded by two generations of 64-bit hashes. Once the newer holds `remember` messages it becomes the older,
-and the older is forgotten; so the last `remember` are always known, and at most twice as many. Python's hash of bytes
-is SipHash, keyed anew in every process: nobody can make up messages that collide, and by chance two that differ have
-the same hash once in 2^64 / (2 x remember), one in 10^14 messages at 100,000.
+and the older is forgotten; so the last `remember` are always known, and at most twice as many and two batches.
+Python's hash of bytes is SipHash, keyed anew in every process: nobody can make up messages that collide, and by chance
+two that differ have the same hash once in 2^64 / (2 x remember), one in 10^14 messages at 100,000.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Sequence
 
 
 class Duplicates:
@@ -25,7 +27,29 @@ class Duplicates:
         self._newer: dict[int, int] = {}
         self._older: dict[int, int] = {}
 
-    def repeats(self, value: bytes, offset: int) -> bool:
+    def among(self, values: Sequence[bytes | None], offsets: Sequence[int]) -> Collection[int]:
+        """Indices of a batch's messages that `repeats` holds for; the batch is remembered.
+
+        Most batches are new as a whole, which is found out without a look at each message.
+        """
+        if not self._remember:
+            return ()
+        fingerprints = dict(zip(map(hash, values), offsets, strict=True))
+        if (
+            len(fingerprints) == len(values)
+            and self._newer.keys().isdisjoint(fingerprints)
+            and self._older.keys().isdisjoint(fingerprints)
+        ):
+            self._newer.update(fingerprints)
+            self._age()
+            return ()
+        return {
+            index
+            for index, (value, offset) in enumerate(zip(values, offsets, strict=True))
+            if self.repeats(value, offset)
+        }
+
+    def repeats(self, value: bytes | None, offset: int) -> bool:
         """Whether these bytes were met before, at another offset; they are remembered where they were not."""
         if not self._remember:
             return False
@@ -36,6 +60,9 @@ class Duplicates:
         if met is not None:
             return met != offset
         self._newer[fingerprint] = offset
+        self._age()
+        return False
+
+    def _age(self) -> None:
         if len(self._newer) >= self._remember:
             self._newer, self._older = {}, self._newer
-        return False

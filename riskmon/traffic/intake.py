@@ -13,19 +13,23 @@ before the first message then cannot turn "from the latest" into a gap.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
 from time import monotonic
+
+import numpy as np
 
 from riskmon.config import TrafficConfig
 from riskmon.errors import TrafficUnavailable
-from riskmon.records import IntakeBatch, Prompt, SampledPrompt, Stratum
-from riskmon.traffic.decode import Decoded, Decoder, Reason, Rejected
-from riskmon.traffic.sampling import BottomK, hash_key, priority
-from riskmon.traffic.source import RawMessage, Source
+from riskmon.records import IntakeBatch, SampledPrompt, Stratum
+from riskmon.traffic.decode import Decoder
+from riskmon.traffic.sampling import BottomK, hash_key, priorities
+from riskmon.traffic.source import RawBatch, Source
 from riskmon.traffic.strata import StrataCap
+from riskmon.traffic.tally import EPOCH, Cell, Rules, Scorer, Tally
 
 MAX_MESSAGES = 50_000
 """Messages of one batch, so that a backlog reaches the store in steps."""
@@ -35,18 +39,6 @@ POLL_MESSAGES = 5_000
 
 MAX_CELLS = 2_000
 """Cells whose threshold is remembered. Forgetting one costs needless candidates, never a wrong sample."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_Cell = tuple[int, Stratum]
-
-
-@dataclass(slots=True)
-class _Tally:
-    """One cell of the batch at hand."""
-
-    requests: int
-    sample: BottomK[Prompt]
 
 
 class Intake:
@@ -58,6 +50,7 @@ class Intake:
         known_strata: strata the store knows, the most deserving first.
         thresholds: per (window start, stratum) whose stored sample holds `sample_per_window` prompts or more,
             the largest priority among its smallest `sample_per_window`.
+        scorer: relative chance of each request of being kept; without one all are kept alike.
         any_age: let requests of any time through, for reading what is past on purpose.
     """
 
@@ -67,20 +60,22 @@ class Intake:
         config: TrafficConfig,
         known_strata: Iterable[Stratum] = (),
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
+        scorer: Scorer | None = None,
         *,
         any_age: bool = False,
     ) -> None:
         self._source = source
-        self._decoder = Decoder(config, any_age=any_age)
-        self._strata = StrataCap(self._decoder.labels, config.max_strata, known_strata)
-        self._window = config.window
+        decoder = Decoder(config, any_age=any_age)
+        self._rules = Rules(
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
+        )
         self._k = config.sample_per_window
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, int] = {}
-        self._kept: OrderedDict[_Cell, BottomK[None]] = OrderedDict()
+        self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
         for (start, stratum), threshold in (thresholds or {}).items():
-            self._kept[(start - _EPOCH) // self._window, stratum] = BottomK(self._k, below=threshold)
+            self._kept[self._rules.window_of(start), stratum] = BottomK(self._k, below=threshold)
 
     def collect(self, now: datetime) -> IntakeBatch:
         """The next batch; empty, without offsets, when nothing happened.
@@ -94,10 +89,9 @@ class Intake:
             TrafficUnavailable: the source cannot be reached and nothing was read. What was read before an outage is
                 returned first; the outage then shows at the next call.
         """
-        tallies: dict[_Cell, _Tally] = {}
-        rejected: Counter[str] = Counter()
-        consumed = 0
         dead_letters = self._source.dead_letters
+        tally = Tally(self._rules, now, self._threshold, dead_letters)
+        consumed = 0
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while consumed < MAX_MESSAGES:
             try:
@@ -108,66 +102,62 @@ class Intake:
                 if not consumed:
                     raise
                 break
-            for batch in batches:
-                for index, message in enumerate(batch):
-                    reason = self._take(message, now, tallies)
-                    if reason is not None:
-                        rejected[reason] += 1
-                        if dead_letters is not None:
-                            dead_letters.forward(batch, index, reason)
-                consumed += len(batch)
+            consumed += self._count(batches, tally)
             if monotonic() >= deadline or self._source.caught_up():
                 break
         return IntakeBatch(
             consumed=consumed,
             requests={
-                (self._start(window), stratum): tally.requests for (window, stratum), tally in tallies.items()
+                (self._start(window), stratum): cell.requests
+                for (window, stratum), cell in tally.cells.items()
             },
-            sample=self._settle(tallies),
-            rejected=dict(rejected),
+            sample=self._settle(tally),
+            rejected=dict(tally.rejected),
             next_offsets=self._offsets_to_report(),
             # Before the offsets are written, so that a crash forwards a message twice rather than never.
-            dead_letters=dead_letters.settle() if rejected and dead_letters is not None else {},
+            dead_letters=dead_letters.settle() if tally.rejected and dead_letters is not None else {},
         )
 
-    def _take(self, message: RawMessage, now: datetime, tallies: dict[_Cell, _Tally]) -> Reason | None:
-        """Count a message, and sample it; or the reason why not."""
-        request = self._decoder.decode(message, now)
-        if isinstance(request, Rejected):
-            return request.reason
-        stratum = self._strata.admit(request.label_values)
-        cell = ((request.requested_at - _EPOCH) // self._window, stratum)
-        tally = tallies.get(cell)
-        if tally is None:
-            kept = self._kept.get(cell)
-            below = 1.0 if kept is None else kept.threshold
-            tally = tallies[cell] = _Tally(0, BottomK(self._k, below))
-        tally.requests += 1
-        self._sample(request, stratum, tally.sample)
-        return None
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
 
-    def _sample(self, request: Decoded, stratum: Stratum, sample: BottomK[Prompt]) -> None:
-        position = request.position
-        rank = priority(self._key, position.topic, position.partition, position.offset)
-        # Asked here although `offer` asks too: most requests end at this line, before a Prompt is made of them.
-        if rank < sample.threshold:
-            sample.offer(rank, request.prompt(stratum))
+        What was counted under another line is moved by the store.
+        """
+        self._rules.strata.learn(kept)
 
-    def _settle(self, tallies: dict[_Cell, _Tally]) -> list[SampledPrompt]:
+    def _count(self, batches: Sequence[RawBatch], tally: Tally) -> int:
+        """Count what was polled; returns the number of messages."""
+        sizes = [len(batch) for batch in batches]
+        # All are hashed at once: a topic of many partitions comes in many small batches.
+        partitions = np.repeat(np.array([batch.partition for batch in batches], np.int64), sizes)
+        offsets = np.fromiter(chain.from_iterable(batch.offsets for batch in batches), np.int64, sum(sizes))
+        hashes = priorities(self._key, self._source.topic, partitions, offsets).tolist()
+        begin = 0
+        for batch, size in zip(batches, sizes, strict=True):
+            tally.count(batch, hashes[begin : begin + size])
+            begin += size
+        return begin
+
+    def _threshold(self, cell: Cell) -> float:
+        """The priority below which a cell still takes candidates."""
+        kept = self._kept.get(cell)
+        return math.inf if kept is None else kept.threshold
+
+    def _settle(self, tally: Tally) -> list[SampledPrompt]:
         """The batch's candidates; later batches need only smaller priorities than these leave open."""
         candidates = []
-        for cell, tally in tallies.items():
-            kept = self._kept.setdefault(cell, BottomK(self._k))
-            self._kept.move_to_end(cell)
-            for rank, prompt in tally.sample:
+        for key, cell in tally.cells.items():
+            kept = self._kept.setdefault(key, BottomK(self._k))
+            self._kept.move_to_end(key)
+            for rank, (prompt, size) in cell.sample:
                 kept.offer(rank, None)
-                candidates.append(SampledPrompt(prompt, self._start(cell[0]), rank))
+                candidates.append(SampledPrompt(prompt, self._start(key[0]), rank, size))
         while len(self._kept) > MAX_CELLS:
             self._kept.popitem(last=False)
         return candidates
 
     def _start(self, window: int) -> datetime:
-        return _EPOCH + window * self._window
+        return EPOCH + window * self._rules.window
 
     def _offsets_to_report(self) -> dict[tuple[str, int], int]:
         """Offsets that moved since the last batch."""

@@ -25,19 +25,34 @@ def compile_path(path: str) -> Lookup:
     """A function from a message to what stands at `path`, or None."""
     if not _PLAIN.fullmatch(path):
         return search_with_jmespath(path)
-    keys = path.split(".")
-    if len(keys) == 1:
-        return methodcaller("get", keys[0])
+    first, *others = path.split(".")
+    if not others:
+        return methodcaller("get", first)
+    if len(others) == 1:
+        return _look_inside(first, others[0])
 
     def descend(document: dict[str, Any]) -> Any:
         value: Any = document
-        for key in keys:
+        for key in (first, *others):
             if not isinstance(value, dict):
                 return None
             value = value.get(key)
         return value
 
     return descend
+
+
+def plain_key(path: str) -> str | None:
+    """The key that a path stands for; None where it is more than the name of a key."""
+    return path if _PLAIN.fullmatch(path) and "." not in path else None
+
+
+def _look_inside(outer: str, key: str) -> Lookup:
+    def find(document: dict[str, Any]) -> Any:
+        inside = document.get(outer)
+        return inside.get(key) if isinstance(inside, dict) else None
+
+    return find
 
 
 def search_with_jmespath(path: str) -> Lookup:

@@ -29,6 +29,11 @@ def parse_timestamp(value: object) -> datetime | None:
     return None
 
 
+def accepted_throughout(begin: datetime, end: datetime) -> bool:
+    """Whether every time from `begin` to `end` (aware UTC) is in range, whatever the offset it is written with."""
+    return begin.year > 2000 and end.year < 2099
+
+
 def _epoch(number: float) -> datetime | None:
     seconds = number / 1000 if number >= _LEAST_MILLISECONDS else number
     # Written so that NaN fails too.

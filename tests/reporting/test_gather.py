@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 from support.reporting_fixtures import NOW, SECRET, settings
 from support.reports import BACKTEST, CHANGE, FULL_REPORT
-from support.store_records import CHAT, CODE, HOUR, NOON
+from support.store_records import CHAT, CODE, HOUR, NOON, counted
 
 from riskmon.config_file import parse_config
 from riskmon.errors import ConfigError
 from riskmon.publish.reports import render_html, render_json, render_mail, render_markdown, render_text
+from riskmon.records import Stratum
 from riskmon.records.report import BudgetVerdict, IncidentKind, ReportCause, Trust
+from riskmon.records.strata import StratumChange, StratumEvent
 from riskmon.reporting.gather import gather
 from riskmon.reporting.harms import Measured
 
@@ -159,3 +161,14 @@ def test_a_configuration_without_traffic_is_the_users_to_fix(store, tmp_path):
     config = parse_config({k: v for k, v in settings().items() if k != "traffic"}, base=tmp_path)
     with pytest.raises(ConfigError, match="needs the section 'traffic'"):
         gather(store, config, NOW)
+
+
+def test_strata_that_came_and_went_are_among_the_incidents(week, config):
+    new = Stratum((("route", "new"),))
+    start = NOW.replace(minute=0) - 5 * HOUR
+    week.write_intake(counted(90, end=10**6, window=start, stratum=new), keep=9, now=start + HOUR)
+    gone = StratumEvent(NOW - HOUR, StratumChange.VANISHED, CODE, NOW.replace(minute=0) + HOUR, 0.09)
+    assert week.note_vanished([gone]) == [gone]
+    told = {i.kind: i for i in gather(week, config, NOW).incidents}
+    assert told[IncidentKind.STRATUM_APPEARED].detail.startswith("route=new: 0.499%")
+    assert told[IncidentKind.STRATUM_VANISHED].detail == "route=code: it had 9% of the requests"

@@ -224,8 +224,8 @@ def test_an_idle_partition_may_stand_still(store: Store) -> None:
 
 
 def test_the_newest_traffic_status_replaces_the_last(store: Store) -> None:
-    assert store.traffic_status() is None
+    assert store.traffic_status(NOON) is None
     store.write_traffic_status(TrafficStatus(True, 17, NOON))
     down = TrafficStatus(False, None, NOON + timedelta(seconds=1), "the broker refuses the connection")
     store.write_traffic_status(down)
-    assert store.traffic_status() == down
+    assert store.traffic_status(NOON) == down

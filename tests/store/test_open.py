@@ -39,6 +39,7 @@ def test_the_migrations_build_exactly_the_tables(store: Store, store_url: str) -
     database.dispose()
     assert cascades == {
         ("cells", "strata"): None,
+        ("stratum_events", "strata"): None,
         ("forecasts", "strata"): None,
         ("samples", "cells"): "CASCADE",
         ("estimates", "samples"): "CASCADE",
@@ -115,7 +116,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store_url: str) -> None:
     database = create_engine(store_url)
     with database.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0008'.*upgrade riskmon"):
+    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '\d{4}'.*upgrade riskmon"):
         open_store(store_at(store_url))
     with database.connect() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [

@@ -24,6 +24,7 @@ from riskmon.records import (
 from riskmon.records.backtest import Verdict
 from riskmon.records.change import Change, Effect, VersionChange
 from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
+from riskmon.records.strata import StrataCensus, StratumChange, StratumEvent
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
 
@@ -273,8 +274,22 @@ def _backtest_row(harm: str, day: int, verdict: Verdict) -> BacktestRow:
     )
 
 
+VANISHED = StratumEvent(
+    NOW - timedelta(hours=5), StratumChange.VANISHED, stratum("retired"), NOW - timedelta(hours=42), 0.0031
+)
+CENSUS = StrataCensus(
+    kept=5,
+    vanished=(VANISHED,),
+    events=(
+        VANISHED,
+        StratumEvent(NOW - timedelta(days=2), StratumChange.APPEARED, stratum("chat", "chat-v4-canary")),
+    ),
+    changes={"appeared": 6, "vanished": 2, "reappeared": 1},
+)
+
 FULL = Snapshot(
     taken_at=NOW,
+    strata=CENSUS,
     forecasts=FORECASTS,
     outlook=OUTLOOK,
     counters=Counters(
@@ -286,6 +301,7 @@ FULL = Snapshot(
         estimate_tokens=4_100_233_019,
         estimate_device_seconds=91_422.5,
         observed={"misuse": (20_011, 1), "insult": (20_012, 7)},
+        observed_uncovered={"insult": 3},
         observed_by_stratum={
             ("misuse", stratum("chat")): (10_005, 0),
             ("misuse", stratum("agents")): (10_006, 1),

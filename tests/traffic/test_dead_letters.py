@@ -38,14 +38,18 @@ def topics(kafka_broker: Cluster) -> tuple[str, str]:
     return kafka_broker.create_topic(), kafka_broker.create_topic()
 
 
-@pytest.fixture
-def collect() -> Iterator[Callable[..., IntakeBatch]]:
+@pytest.fixture(params=["kafka-python", "confluent"])
+def collect(request: pytest.FixtureRequest) -> Iterator[Callable[..., IntakeBatch]]:
     """Reads what is in a topic, as one batch."""
     sources: list[KafkaSource] = []
 
     def read(servers: str, topic: str, dead_letters: str, **settings: Any) -> IntakeBatch:
         kafka = KafkaConfig(
-            bootstrap_servers=(servers,), topic=topic, start="earliest", dead_letter_topic=dead_letters
+            bootstrap_servers=(servers,),
+            topic=topic,
+            start="earliest",
+            dead_letter_topic=dead_letters,
+            client=request.param,
         )
         source = KafkaSource(kafka, request_timeout_s=2.0)
         sources.append(source)

@@ -19,6 +19,7 @@ from riskmon.config import KafkaConfig, TrafficConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import IntakeBatch, SampledPrompt, Stratum
 from riskmon.traffic import intake as intake_module
+from riskmon.traffic.decode import Decoded
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.jsonl import JsonlSource
 from riskmon.traffic.kafka import KafkaSource
@@ -249,3 +250,35 @@ def test_what_was_read_before_an_outage_is_not_lost(unplugged_broker: EmbeddedBr
     with pytest.raises(TrafficUnavailable):
         intake.collect(NOW)
     source.close()
+
+
+class ByLength:
+    """Scores a request by the length of its id: r0 to r9 a tenth, r10 to r99 a half, r100 on twice."""
+
+    largest = 2.0
+
+    def __init__(self) -> None:
+        self.scored = 0
+
+    def __call__(self, request: Decoded) -> float:
+        self.scored += 1
+        return {2: 0.1, 3: 0.5, 4: 2.0}[len(request.id)]
+
+
+def test_a_scorer_divides_the_priorities_and_sees_only_what_can_be_kept(stream: Path) -> None:
+    scorer = ByLength()
+    batch = Intake(started(stream), traffic(stream), scorer=scorer).collect(NOW)
+
+    alike = Intake(started(stream), traffic(stream, sample_per_window=1000)).collect(NOW)
+    cells: dict[Cell, list[tuple[float, str]]] = defaultdict(list)
+    for kept in alike.sample:
+        size = {2: 0.1, 3: 0.5, 4: 2.0}[len(kept.prompt.id)]
+        cells[kept.window_start, kept.prompt.stratum].append((kept.priority / size, kept.prompt.id))
+    assert len(alike.sample) == 588
+    assert smallest(batch.sample) == {
+        cell: [id_ for _, id_ in sorted(members)[:K]] for cell, members in cells.items()
+    }
+    assert {s.size for s in alike.sample} == {1.0}
+    assert all(s.size == {2: 0.1, 3: 0.5, 4: 2.0}[len(s.prompt.id)] for s in batch.sample)
+    assert batch.requests == alike.requests
+    assert 4 * K <= scorer.scored < 200

@@ -80,10 +80,9 @@ class Reader:
         return self.opened[-1]
 
 
-# One entry for each client library that a Kafka section can choose.
-@pytest.fixture(params=[{}], ids=["kafka-python"])
+@pytest.fixture(params=["kafka-python", "confluent"])
 def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
-    made = Reader(request.param, [])
+    made = Reader({"client": request.param}, [])
     yield made
     for source in made.opened:
         source.close()

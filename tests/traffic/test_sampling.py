@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from riskmon.traffic.sampling import BottomK, hash_key, priority
+from riskmon.traffic.sampling import BottomK, aes_ranks, hash_key, priorities, priority
 
 
 def test_priorities_are_pinned() -> None:
     # A release that changed them would choose other prompts on a replay.
-    assert priority(b"riskmon", "prompts", 3, 42) == 0.12708057945511786
+    assert priority(b"riskmon", "prompts", 3, 42) == 0.8368405879488275
+
+
+def test_the_hash_is_aes_of_the_position() -> None:
+    # FIPS 197, appendix B: the block is (partition, offset), the key that of the example.
+    key, block = (
+        bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c"),
+        bytes.fromhex("3243f6a8885a308d313198a2e0370734"),
+    )
+    encrypted = int.from_bytes(bytes.fromhex("3925841d02dc09fbdc118597196a0b32")[:8])
+    partition, offset = int.from_bytes(block[:8]), int.from_bytes(block[8:])
+    [rank] = aes_ranks(key, np.array([partition], np.uint64), np.array([offset], np.uint64))
+    assert rank == ((encrypted >> 11) | 1) / 2**53
+
+
+def test_priorities_are_odd_multiples_within_zero_and_one() -> None:
+    multiples = priorities(b"key", "prompts", 7, np.arange(1_000)) * 2**53
+    assert np.all(multiples % 2 == 1)
+    assert np.all((multiples > 0) & (multiples < 2**53))
+
+
+def test_hashing_together_is_hashing_alone() -> None:
+    partitions, offsets = np.array([0, 0, 5]), np.array([1, 2**40, 1])
+    together = priorities(b"key", "prompts", partitions, offsets).tolist()
+    assert together == [
+        priority(b"key", "prompts", int(p), int(o)) for p, o in zip(partitions, offsets, strict=True)
+    ]
+    assert len(set(together)) == 3
 
 
 def test_priorities_are_uniform_and_unrelated_between_keys() -> None:
-    first = np.array([priority(b"one", "prompts", 0, n) for n in range(20_000)])
-    second = np.array([priority(b"two", "prompts", 0, n) for n in range(20_000)])
+    first = priorities(b"one", "prompts", 0, np.arange(20_000))
+    second = priorities(b"two", "prompts", 0, np.arange(20_000))
     assert first.min() > 0
     assert first.max() < 1
     assert stats.kstest(first, "uniform").pvalue > 0.001
@@ -60,7 +89,7 @@ def test_a_cell_smaller_than_k_is_kept_whole() -> None:
     for rank, item in ((0.9, "c"), (0.1, "a"), (0.4, "b")):
         sample.offer(rank, item)
     assert list(sample) == [(0.1, "a"), (0.4, "b"), (0.9, "c")]
-    assert sample.threshold == 1.0
+    assert sample.threshold == math.inf
 
 
 @settings(max_examples=200, deadline=None)

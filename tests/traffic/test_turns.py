@@ -11,7 +11,8 @@ import pytest
 
 from riskmon.config import TrafficConfig
 from riskmon.records import Message, Position
-from riskmon.traffic.decode import Decoded, Decoder, Reason, Rejected
+from riskmon.traffic.content import UNWRITABLE
+from riskmon.traffic.decode import Decoded, Decoder, Rejected
 from riskmon.traffic.source import RawMessage
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -91,7 +92,7 @@ def test_what_no_template_looks_at_is_dropped() -> None:
     assert accepted([odd], tools=[]).tools is None
 
 
-def test_a_call_nested_deeper_than_json_can_be_written_is_bad() -> None:
+def test_a_call_nested_deeper_than_json_can_be_written_counts_and_cannot_be_rendered() -> None:
     deep = b"[" * 600 + b"]" * 600
     for member in (
         b'"tools": [%s]' % deep,
@@ -99,7 +100,10 @@ def test_a_call_nested_deeper_than_json_can_be_written_is_bad() -> None:
     ):
         value = b'{"prompt": "a", %s}' % member
         message = RawMessage(Position("t", 0, 0), NOW, value)
-        assert Decoder(TrafficConfig(jsonl=Path("p"))).decode(message, NOW) == Rejected(Reason.BAD_MESSAGES)
+        request = Decoder(TrafficConfig(jsonl=Path("p"))).decode(message, NOW)
+        assert isinstance(request, Decoded)
+        calls = "" if isinstance(request.content, str) else request.content[0].tool_calls
+        assert UNWRITABLE in {request.tools, calls}
 
 
 def test_texts_of_tools_stay_out_of_reprs() -> None:

@@ -10,9 +10,11 @@ REASON = "reason"
 OUTCOME = "outcome"
 PART = "part"
 FLAG = "flag"
+CHANGE = "change"
 LEVEL = "level"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
+ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import OUTCOME, REASON, Metric
+from riskmon.publish.names.metric import CHANGE, OUTCOME, REASON, Metric
 
 PROMPTS_CONSUMED = Metric(
     "riskmon_prompts_consumed_total",
@@ -30,11 +30,37 @@ DEAD_LETTERS = Metric(
     "Rejected messages that were to be forwarded, by outcome; absent without a dead-letter topic.",
     (OUTCOME,),
 )
+STRATA = Metric(
+    "riskmon_strata",
+    "gauge",
+    "strata",
+    "Strata that are kept apart, `other` not counted; no more than traffic.max_strata.",
+)
+VANISHED_STRATA = Metric(
+    "riskmon_vanished_strata",
+    "gauge",
+    "strata",
+    "Strata that had traffic, have vanished and not come back, until their counts are beyond the forecast's history.",
+)
+STRATUM_CHANGES = Metric(
+    "riskmon_stratum_changes_total",
+    "counter",
+    "events",
+    "Strata that came or went, by what happened: appeared, capped (a limit sends traffic to `other`), vanished, "
+    "reappeared.",
+    (CHANGE,),
+)
 KAFKA_UP = Metric(
     "riskmon_kafka_up",
     "gauge",
     "bool",
-    "1 when the source answered the last check, 0 when not.",
+    "1 when every process that reads the source reaches it, 0 when one does not or none is left.",
+)
+KAFKA_READERS = Metric(
+    "riskmon_kafka_readers",
+    "gauge",
+    "processes",
+    "Processes that read the source; one that has said nothing for a minute counts no longer.",
 )
 KAFKA_LAG = Metric(
     "riskmon_kafka_lag_messages",
@@ -46,5 +72,5 @@ KAFKA_LAST_CHECK = Metric(
     "riskmon_kafka_last_check_timestamp_seconds",
     "gauge",
     "seconds",
-    "When the source was last checked, as a Unix timestamp; it stands still when the intake is down.",
+    "When the source was last checked, as a Unix timestamp; it stands still when nothing reads it.",
 )

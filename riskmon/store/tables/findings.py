@@ -67,6 +67,8 @@ verdicts = Table(
     part_of("sample_id", "samples"),
     harm(),
     Column("harmful", Boolean, nullable=False),
+    # Whether no proposal but the target itself reaches this harm; null where that was not asked.
+    Column("uncovered", Boolean),
     PrimaryKeyConstraint("sample_id", "harm"),
 )
 

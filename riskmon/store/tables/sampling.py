@@ -1,4 +1,4 @@
-"""What was counted and sampled: strata, cells, samples."""
+"""What was counted and sampled: strata and how they come and go, cells, samples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ strata = Table(
     Column("id", ROW_ID, primary_key=True),
     Column("key", Text, nullable=False, unique=True),
     Column("first_seen", UtcDateTime, nullable=False),
+    # End of its last window with a request, from when it is noticed to have vanished until it is back.
+    Column("silent_since", UtcDateTime),
+    # When it lost its place among the strata that are kept apart; null while it has one.
+    Column("retired_at", UtcDateTime),
+)
+
+stratum_events = Table(
+    "stratum_events",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("change", Text, nullable=False),
+    stratum(),
+    Column("since", UtcDateTime),
+    Column("share", Double),
 )
 
 cells = Table(

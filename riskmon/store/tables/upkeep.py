@@ -1,4 +1,4 @@
-"""What stands alone: how far the source was read and how it is, totals since the store was made, ids of keys."""
+"""What stands alone: how far the source was read and how it is, totals of the store's life, leases, ids of keys."""
 
 from __future__ import annotations
 
@@ -30,12 +30,23 @@ counters = Table(
 traffic_status = Table(
     "traffic_status",
     metadata,
-    # One row: the newest status replaces the last.
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    # One row per reader: its newest status replaces its last.
+    Column("reader", Text, primary_key=True),
     Column("up", Boolean, nullable=False),
     Column("lag_messages", BigInteger),
     Column("at", UtcDateTime, nullable=False),
     Column("detail", Text, nullable=False),
+    # Whether the reader has said that it ends.
+    Column("ended", Boolean, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
 )
 
 store_keys = Table(

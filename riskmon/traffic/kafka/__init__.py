@@ -1,8 +1,9 @@
 """Messages of one Kafka topic, read as raw bytes from all its partitions.
 
-`client.py` holds the client library, `cluster.py` asks the cluster about topics and offsets, `source.py` reads.
-`refusals.py` finds out why a cluster turns us away, with `certificates.py` for TLS. The library is imported in this
-package and nowhere else.
+`reader.py` says what is asked of a client library; `kafka_python.py` (with `client.py`) and `confluent.py` put the two
+libraries behind it. `cluster.py` asks the cluster about topics and offsets, `source.py` reads, `dead_letters.py`
+forwards what was rejected. `refusals.py` finds out why a cluster turns us away, with `certificates.py` for TLS. The
+libraries are imported in this package and nowhere else.
 """
 
 from riskmon.traffic.kafka.source import KafkaSource

@@ -1,4 +1,4 @@
-"""The Kafka client library: its names, its options from the configuration, and clients that leave nothing behind."""
+"""kafka-python: its names, its options from the configuration, and clients that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.traffic.kafka.certificates import check_files
+from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
@@ -57,9 +57,6 @@ __all__ = [
     "open_producer",
 ]
 
-LONGEST_BACKOFF_MS = 2000
-"""Between attempts to reconnect, so that reading resumes soon after a broker is back."""
-
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
     """Options that every client of this cluster shares.
@@ -68,17 +65,14 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
         ConfigError: a certificate or key file does not exist, or is none.
     """
     security = config.security
-    check_files(security)
     options: dict[str, Any] = {
         "bootstrap_servers": list(config.bootstrap_servers),
         "client_id": "riskmon",
         "security_protocol": security.protocol,
         "reconnect_backoff_max_ms": LONGEST_BACKOFF_MS,
     }
-    files = {"ssl_cafile": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
-    for option, key in files.items():
-        if (path := getattr(security, key)) is not None:
-            options[option] = str(path)
+    names = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    options |= {names[key]: path for key, path in security_files(security).items()}
     if security.mechanism and security.password:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.username

@@ -7,24 +7,15 @@ in `fault` until the cluster answers again.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import TrafficRefused, TrafficUnavailable
-from riskmon.traffic.kafka.client import (
-    KafkaError,
-    OffsetAndMetadata,
-    TopicPartition,
-    UnknownTopicOrPartitionError,
-    client_options,
-    for_code,
-    open_admin,
-    open_consumer,
-)
+from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
+from riskmon.traffic.kafka.reader import Reader, ReaderFault
 from riskmon.traffic.kafka.refusals import find_refusal
 
 log = logging.getLogger(__name__)
@@ -33,33 +24,31 @@ log = logging.getLogger(__name__)
 class Cluster:
     """The connection to a cluster, and questions about one topic.
 
-    Before the clients connect, `find_refusal` knocks: the library keeps the reason of a refusal to its log, tries a
-    wrong password many times over and reports a time-out.
+    Before the client connects, `find_refusal` knocks: the libraries keep the reason of a refusal to their log, try a
+    wrong password many times over and report a time-out.
 
     Args:
         config: servers, topic, group and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
 
     Attributes:
-        consumer: the client that reads; None while not connected.
+        reader: the client that reads.
         fault: one sentence, empty after an answer.
         answered_at, discovered_at: monotonic times of the last answer, and of the last look at the partitions.
 
     Raises:
-        ConfigError: a certificate or key file does not exist.
+        ConfigError: a certificate or key file does not exist, or the client asked for is not installed.
     """
 
     def __init__(self, config: KafkaConfig, request_timeout_s: float) -> None:
-        self.consumer: Any = None
+        self.reader = make_reader(config, request_timeout_s)
+        self._config = config
+        self._timeout_s = request_timeout_s
         self.fault = "not connected yet"
         self.answered_at = self.discovered_at = -math.inf
-        self._admin: Any = None
         self._topic = config.topic
         self._group = config.group_id
         self._servers = ",".join(config.bootstrap_servers)
-        self._options = client_options(config)
-        self._config = config
-        self._timeout_ms = round(request_timeout_s * 1000)
         self._group_warned = False
 
     def connect(self) -> None:
@@ -69,24 +58,18 @@ class Cluster:
             TrafficUnavailable: no broker answers.
             TrafficRefused: a broker answers and does not let us in.
         """
-        if refusal := find_refusal(self._config, self._timeout_ms / 1000):
+        if refusal := find_refusal(self._config, self._timeout_s):
             self.fault = f"cannot read topic {self._topic!r} from Kafka: {refusal}"
             raise TrafficRefused(self.fault)
         try:
-            self._admin = open_admin(self._options, self._timeout_ms)
-            self.consumer = open_consumer(self._options, self._timeout_ms)
-        except (KafkaError, OSError) as exc:
-            self.close()
+            self.reader.connect()
+        except ReaderFault as exc:
             raise self.unavailable(exc) from exc
 
     def close(self) -> None:
         """Close the clients."""
-        consumer, admin, self.consumer, self._admin = self.consumer, self._admin, None, None
         self.fault = self.fault or "not connected"
-        if consumer is not None:
-            consumer.close(autocommit=False, timeout_ms=self._timeout_ms)
-        if admin is not None:
-            admin.close()
+        self.reader.close()
 
     def find_partitions(self) -> set[int]:
         """Partitions that the topic has now.
@@ -95,42 +78,49 @@ class Cluster:
             TrafficUnavailable: no answer, or no such topic.
         """
         try:
-            [found] = self._admin.describe_topics([self._topic])
-            error = for_code(found["error_code"])
-            if error is UnknownTopicOrPartitionError:
-                raise self._missing(self._admin.list_topics())
-            if error.errno:
-                raise error(self._topic)
-        except KafkaError as exc:
+            found = self.reader.partitions()
+            if found is None:
+                raise self._missing(self.reader.topics())
+        except ReaderFault as exc:
             raise self.unavailable(exc) from exc
         self.discovered_at = time.monotonic()
-        return {partition["partition_index"] for partition in found["partitions"]}
+        return found
 
     def earliest(self, partitions: Collection[int]) -> dict[int, int]:
         """Offset of the first message kept, per partition."""
-        return self._ask(self.consumer.beginning_offsets, partitions)
+        return self._ask(self.reader.earliest, partitions)
 
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Offset that the next message will get, per partition."""
-        return self._ask(self.consumer.end_offsets, partitions)
+        return self._ask(self.reader.ends, partitions)
 
-    def handle(self, partition: int) -> Any:
-        """The client's name of a partition."""
-        return TopicPartition(self._topic, partition)
+    def assign(self, positions: Mapping[int, int]) -> None:
+        """Read exactly these partitions, each from its offset.
+
+        Raises:
+            TrafficUnavailable: the client refuses.
+        """
+        try:
+            self.reader.assign(positions)
+        except ReaderFault as exc:
+            raise self.unavailable(exc) from exc
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on elsewhere in a partition that is read.
+
+        Raises:
+            TrafficUnavailable: the client refuses.
+        """
+        try:
+            self.reader.seek(partition, offset)
+        except ReaderFault as exc:
+            raise self.unavailable(exc) from exc
 
     def commit(self, next_offsets: Mapping[int, int]) -> None:
         """Commit to the group, for lag tools; a refusal is logged once."""
         if self.fault or not next_offsets:
             return
-        offsets = {
-            self.handle(partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in next_offsets.items()
-        }
-        try:
-            errors = self._admin.alter_group_offsets(self._group, offsets).values()
-            refused = {error.__name__ for error in errors if error.errno}
-        except KafkaError as exc:
-            refused = {type(exc).__name__}
+        refused = self.reader.commit(self._group, next_offsets)
         if refused and not self._group_warned:
             self._group_warned = True
             log.warning(
@@ -144,7 +134,7 @@ class Cluster:
         self.answered_at = time.monotonic()
         self.fault = ""
 
-    def unavailable(self, exc: Exception) -> TrafficUnavailable:
+    def unavailable(self, exc: ReaderFault) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""
         self.fault = (
             f"cannot read topic {self._topic!r} from Kafka at {self._servers} ({exc}); check "
@@ -161,19 +151,42 @@ class Cluster:
         )
         return TrafficUnavailable(self.fault)
 
-    def _ask(self, question: Callable[..., Any], partitions: Collection[int]) -> dict[int, int]:
+    def _ask(
+        self, question: Callable[[Collection[int]], dict[int, int]], partitions: Collection[int]
+    ) -> dict[int, int]:
         """An offset per partition, from the partitions' leaders.
 
         Raises:
             TrafficUnavailable: no answer, no such topic, or no longer such a partition.
         """
         try:
-            answer = question([self.handle(p) for p in partitions], timeout_ms=self._timeout_ms)
-        except (KafkaError, KeyError) as exc:
-            # A topic that is gone lets the question time out, as a broker that is gone does: ask which of the two.
-            # KeyError is a partition that is gone; the caller looks at the partitions anew.
+            answer = question(partitions)
+        except ReaderFault as exc:
+            # A topic that is gone lets the question time out, as a broker that is gone does: ask which of the two. Or
+            # it is a partition that is gone; the caller looks at the partitions anew.
             self.find_partitions()
             self.discovered_at = -math.inf
             raise self.unavailable(exc) from exc
         self.answered()
-        return {handle.partition: offset for handle, offset in answer.items()}
+        return answer
+
+
+def make_reader(config: KafkaConfig, timeout_s: float) -> Reader:
+    """The configured client library behind `Reader`; `auto` takes the faster one where it is installed.
+
+    Raises:
+        ConfigError: a certificate or key file does not exist, or the client asked for is not installed.
+    """
+    installed = importlib.util.find_spec("confluent_kafka") is not None
+    if config.client == "confluent" and not installed:
+        raise ConfigError(
+            "traffic.kafka.client is confluent, which is not installed: pip install 'riskmon[confluent]', "
+            "or set the client to auto"
+        )
+    if installed and config.client != "kafka-python":
+        from riskmon.traffic.kafka.confluent import ConfluentReader
+
+        return ConfluentReader(config, timeout_s)
+    from riskmon.traffic.kafka.kafka_python import KafkaPythonReader
+
+    return KafkaPythonReader(config, timeout_s)

@@ -14,24 +14,16 @@ transactions are not read: nobody was answered by them.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
-from riskmon.traffic.kafka.client import (
-    CorruptRecordError,
-    KafkaError,
-    LogTruncationError,
-    OffsetOutOfRangeError,
-)
 from riskmon.traffic.kafka.cluster import Cluster
 from riskmon.traffic.kafka.dead_letters import DeadLetterTopic
+from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, ReaderFault
 from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
@@ -42,8 +34,6 @@ it would spin."""
 
 PROBE_EVERY_S = 2.0
 """Silence after which the broker is asked whether it is there; the client does not report a fetch that failed."""
-
-_CORRUPT = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 
 class KafkaSource:
@@ -151,7 +141,7 @@ class KafkaSource:
     def _look_after(self) -> None:
         """Connect, look for new partitions, ask a silent broker whether it is there: whichever is due."""
         cluster, now = self._cluster, time.monotonic()
-        if cluster.consumer is None:
+        if not cluster.reader.connected:
             self._connect()
         elif now - cluster.discovered_at >= self._discover_every_s:
             self._take_up(cluster.find_partitions(), "earliest")
@@ -163,7 +153,7 @@ class KafkaSource:
         if gone := self._positions.keys() - found:
             log.warning("topic %s no longer has its partitions %s", self._topic, sorted(gone))
             self._positions = {p: offset for p, offset in self._positions.items() if p in found}
-        assigned = {handle.partition for handle in self._cluster.consumer.assignment()}
+        assigned = self._cluster.reader.assigned()
         if found != assigned:
             self._place(found - assigned, policy)
 
@@ -177,9 +167,7 @@ class KafkaSource:
             elif not begin <= self._positions[partition] <= end:
                 self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
-        self._cluster.consumer.assign([self._cluster.handle(p) for p in self._positions])
-        for partition in partitions:
-            self._seek(partition, self._positions[partition])
+        self._cluster.assign(self._positions)
 
     def _warn_of_gap(self, wanted: Position, begin: int, end: int) -> None:
         if wanted.offset < begin:
@@ -204,29 +192,21 @@ class KafkaSource:
     def _read(self, max_messages: int) -> list[RawBatch]:
         """What has arrived by now."""
         try:
-            polled = self._cluster.consumer.poll(timeout_ms=0, max_records=max_messages)
-        except OffsetOutOfRangeError as exc:
-            self._place([handle.partition for handle in exc.args[0]], "earliest")
+            batches = self._cluster.reader.fetch(max_messages)
+        except OffsetsGone as exc:
+            self._place(exc.partitions, "earliest")
             return []
-        except LogTruncationError as exc:
-            self._step_back(exc.divergent_offsets)
+        except LogCut as exc:
+            self._step_back(exc.ends)
             return []
-        except KafkaError as exc:
-            if isinstance(exc, CorruptRecordError) and (match := _CORRUPT.search(str(exc))):
-                return [self._pass_over_corrupt(int(match[1]), int(match[2]))]
-            # After any other fault the client's next poll may never return, so the client is made anew.
+        except BatchCorrupt as exc:
+            return [self._pass_over_corrupt(exc.partition, exc.offset)]
+        except ReaderFault as exc:
+            # After any other fault a client's next poll may never return, so the client is made anew.
             self.close()
             raise self._cluster.unavailable(exc) from exc
-        batches = []
-        for (topic, partition), records in polled.items():
-            offsets = [record.offset for record in records]
-            times = [record.timestamp for record in records]
-            values = [record.value for record in records]
-            batch = RawBatch(topic, partition, offsets, times, values)
-            if self.dead_letters is not None:
-                batch = replace(batch, keys=[r.key for r in records], headers=[r.headers for r in records])
-            batches.append(batch)
-            self._positions[partition] = offsets[-1] + 1
+        for batch in batches:
+            self._positions[batch.partition] = batch.offsets[-1] + 1
         if batches:
             self._cluster.answered()
         return batches
@@ -243,11 +223,10 @@ class KafkaSource:
         self._seek(partition, offset + 1)
         return RawBatch(self._topic, partition, [offset], [-1], [None], corrupt=True)
 
-    def _step_back(self, divergent: Mapping[Any, Any]) -> None:
+    def _step_back(self, ends: Mapping[int, int | None]) -> None:
         """Go on where an unclean leader election cut the log; from the earliest where that is unknown."""
-        for handle, safe in divergent.items():
-            partition = handle.partition
-            offset = safe.offset if safe is not None else self._cluster.earliest([partition])[partition]
+        for partition, end in ends.items():
+            offset = end if end is not None else self._cluster.earliest([partition])[partition]
             log.warning(
                 "%s was cut by a leader election, and an unknown number of messages was lost; going on at %d",
                 Position(self._topic, partition, self._positions[partition]),
@@ -257,16 +236,16 @@ class KafkaSource:
 
     def _pass_over_control_records(self) -> None:
         """Take over positions that moved past records without a message (transaction markers)."""
-        for partition, known in self._positions.items():
-            try:
-                position = self._cluster.consumer.position(self._cluster.handle(partition), timeout_ms=1000)
-            except KafkaError:
-                return  # the next poll meets the same fault and deals with it
-            self._positions[partition] = max(known, position or 0)
+        try:
+            passed = self._cluster.reader.passed(self._positions)
+        except ReaderFault:
+            return  # the next poll meets the same fault and deals with it
+        for partition, offset in passed.items():
+            self._positions[partition] = max(self._positions[partition], offset)
 
     def _behind(self, marks: Mapping[int, int]) -> bool:
         return any(self._positions.get(partition, end) < end for partition, end in marks.items())
 
     def _seek(self, partition: int, offset: int) -> None:
-        self._cluster.consumer.seek(self._cluster.handle(partition), offset)
+        self._cluster.seek(partition, offset)
         self._positions[partition] = offset
