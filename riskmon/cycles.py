@@ -30,6 +30,8 @@ _CYCLE_PROMPTS = 5_000
 _PLAN_HITS = 20_000
 # Part of a cycle's deadline that judging production responses may take: a slow judge must leave time to draw.
 _RESPONSES_SHARE = 0.1
+# Responses in a row without anything readable: the judge is away, and the rest waits for it instead of being given up.
+_JUDGE_AWAY = 3
 # Losses of the worker in one cycle after which the fault is no longer taken for a single prompt's.
 _WORKER_LOSSES = 3
 
@@ -207,11 +209,20 @@ def _judge_responses(
 ) -> None:
     """Judge responses in the order given, of which any prefix is a fair sample; every verdict is stored at once."""
     until = time.monotonic() + _RESPONSES_SHARE * config.estimate.deadline.total_seconds()
-    judged = 0
+    judged = away = 0
     for item in responses:
         if stop() or device.late() or time.monotonic() > until:
             break
-        store.write_observation(device.observe(item.prompt), clock())
+        seen = device.observe(item.prompt)
+        away = away + 1 if seen.away else 0
+        if away == _JUDGE_AWAY:
+            log.warning(
+                "no judge reads production responses; %d wait for the next cycle",
+                len(responses) - judged,
+                extra={"job": "estimate", "responses": len(responses) - judged},
+            )
+            break
+        store.write_observation(seen, clock())
         judged += 1
     if responses:
         log.info(

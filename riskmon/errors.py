@@ -10,6 +10,7 @@
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     │   └── TrafficRefused      it answers and turns us away: settings on one of the two sides are wrong
     ├── StoreUnavailable        the database cannot be reached
+    │   └── BatchRefused        messages of a batch may have been counted already; resume from the stored offsets
     ├── DeliveryFailed          a report could not be written, posted or mailed
     ├── PromptFailed            one prompt has no estimate; the cycle goes on
     │   ├── PromptTooLong       context and answer do not fit the model
@@ -63,6 +64,10 @@ class TrafficRefused(TrafficUnavailable):
 
 class StoreUnavailable(RiskmonError):
     """The database cannot be reached, or refuses the operation."""
+
+
+class BatchRefused(StoreUnavailable):
+    """What a batch counts does not follow on what the store has; drop it and resume from the stored offsets."""
 
 
 class WorkerLost(RiskmonError):

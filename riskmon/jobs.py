@@ -6,13 +6,14 @@ Every job reads the store, calls its stage and writes the store. Nothing here kn
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
-from riskmon.config import Config, TrafficConfig
+from riskmon.config import Config, TrafficConfig, stratum_label
+from riskmon.follower import Follower
 from riskmon.forecast import (
     VANISHED_LOOKBACK,
     change_between,
@@ -22,14 +23,16 @@ from riskmon.forecast import (
     serving_versions,
 )
 from riskmon.forecast import back_test as score_forecasts
-from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
+from riskmon.records import Backtest, Forecast, Hit, Horizon, IntakeBatch, JudgeError
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.strata import OTHER, StratumChange, StratumEvent
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic.intake import Intake
-from riskmon.traffic.source import Source
+from riskmon.traffic.left_out import LeftOut
+from riskmon.traffic.source import SharedSource, Source
 from riskmon.traffic.strata import UNKNOWN
+from riskmon.writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,6 @@ Stop = Callable[[], bool]
 BACKTEST_SPAN = timedelta(days=30)
 """Forecasts made within it are held against what came."""
 
-_STATUS_EVERY_S = 2.0
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
@@ -64,31 +66,33 @@ def follow_traffic(
 ) -> None:
     """Count and sample traffic until told to stop; with `to_end`, until all that existed at the start is read.
 
-    Counts, sample and offsets of a batch are written in one transaction. After any error the caller starts this
-    again: reading then resumes from the stored offsets, so nothing is counted twice or lost.
+    Counts, sample and offsets of a batch are written in one transaction, in a thread beside the one that reads. After
+    any error the caller starts this again: reading then resumes from the stored offsets, so nothing is counted twice or
+    lost.
 
     Raises:
         TrafficUnavailable: the source cannot be reached.
-        StoreUnavailable: the store cannot be written.
+        StoreUnavailable: the store cannot be read, or refused a batch; with `to_end`, also where it cannot be written.
     """
-    keep = config.sample_per_window
-    source.start(store.next_offsets(source.topic))
-    if to_end:
-        source.mark_end()
-    intake = Intake(source, config, store.kept_strata(), store.thresholds(keep, lookback_start))
-    reported = -np.inf
-    while not stop():
-        batch = intake.collect(clock())
-        if batch.consumed or batch.next_offsets:
-            news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
-            intake.learn(news.kept)
-            _tell(news.events)
-            source.committed({partition: offset for (_, partition), offset in batch.next_offsets.items()})
-        if time.monotonic() - reported >= _STATUS_EVERY_S or source.caught_up():
-            store.write_traffic_status(source.status(clock()))
-            reported = time.monotonic()
-        if source.caught_up():
-            return
+    keep, topic = config.sample_per_window, source.topic
+    ahead = LeftOut(store.counted_ahead(topic))
+    intake = Intake(
+        source, config, store.kept_strata(), store.thresholds(keep, lookback_start), left_out=ahead
+    )
+
+    def write(batch: IntakeBatch) -> None:
+        news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+        intake.learn(news.kept)
+        _tell(news.events)
+
+    with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
+        follower = Follower(source, intake, writer, keep, clock, to_end=to_end)
+        if isinstance(source, SharedSource):
+            source.share(partial(store.next_offsets, topic), follower.give_up)
+        source.start(store.next_offsets(topic))
+        if to_end:
+            source.mark_end()
+        follower.run(stop)
 
 
 def _tell(events: Iterable[StratumEvent]) -> None:
@@ -112,7 +116,9 @@ def watch_strata(store: Store, config: Config, command: str, now: datetime) -> l
     gone = find_vanished(
         store.volume(now - VANISHED_LOOKBACK), window=traffic.window, after=traffic.vanished_after, now=now
     )
-    events = store.note_vanished(gone)
+    # Strata of other labels ended with the configuration that named them.
+    labels = [stratum_label(path) for path in traffic.strata]
+    events = store.note_vanished([event for event in gone if list(event.stratum.as_dict()) == labels])
     _tell(events)
     freed = store.retire_strata(now - config.forecast.volume.history, now)
     if freed:

@@ -149,5 +149,6 @@ def test_responses_of_prompts_without_an_estimate_count_too(tmp_path):
         store.finish_cycle(cycle, replace(summary(NOW), started_at=NOW))
         total, _ = jobs.back_test(store, settings(tmp_path), "run", NOW)
     [row] = total.rows
-    assert (row.requests, row.judged, row.harmful, row.told) == (1000, 300, 30, True)
+    assert (row.requests, row.told) == (1000, True)
+    assert (row.judged, row.harmful) == pytest.approx((300, 30))
     assert row.observed == pytest.approx(100)

@@ -13,6 +13,7 @@ from riskmon.config_file import parse_config
 from riskmon.cycles import estimate_cycle
 from riskmon.errors import WorkerLost
 from riskmon.records import Plan, PlanMember
+from riskmon.records.observed import Observation
 from riskmon.store import open_store
 
 
@@ -208,3 +209,16 @@ def test_a_slow_judge_of_responses_takes_a_tenth_of_the_deadline(answered, tmp_p
     done = cycle(answered, worker, settings(tmp_path, device_budget="1500ms", deadline="1500ms"))
     assert len(worker.observed) == 2
     assert done.prompts >= 1
+
+
+def test_a_judge_that_is_away_is_waited_for(answered, tmp_path, caplog):
+    class Away(Worker):
+        def observe(self, prompt, deadline, stop):
+            self.observed.append(prompt.id)
+            return Observation(prompt, {}, away=True)
+
+    worker = Away(plan=PLAN)
+    assert cycle(answered, worker, settings(tmp_path)) is not None
+    assert len(worker.observed) == 3
+    assert len(answered.unjudged_responses(NOON)) == 7
+    assert "no judge reads production responses; 7 wait" in caplog.text

@@ -44,7 +44,27 @@ class KafkaConfig(Section):
     bootstrap_servers: tuple[str, ...] = Field(min_length=1, description="host:port of one or more brokers")
     topic: str = Field(min_length=1, description="topic of production prompts")
     group_id: str = Field(
-        "riskmon", min_length=1, description="group under which offsets are shown to lag tools"
+        "riskmon",
+        min_length=1,
+        description="group that offsets are shown under, and that shares the partitions",
+    )
+    assignment: Literal["all", "group"] = Field(
+        "all",
+        description="`all`: this process reads every partition; `group`: processes of one group share them",
+    )
+    rebalance: Literal["cooperative", "eager"] = Field(
+        "cooperative",
+        description="how partitions move within a group: only those that must, or all at once; one for the group",
+    )
+    instance_id: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="name of this process in the group that outlives a restart, such as the pod's; unique",
+    )
+    session_timeout: Duration = Field(
+        timedelta(seconds=45),
+        ge=timedelta(seconds=1),
+        description="silence after which a group gives a member's partitions to others",
     )
     start: Literal["earliest", "latest"] = Field(
         "latest", description="where a partition without a stored offset begins"

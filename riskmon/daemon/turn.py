@@ -28,7 +28,7 @@ LENGTH = timedelta(seconds=20)
 
 _RENEW_S = 4.0
 _LOOK_S = 0.5
-# A renewal that waits for its turn to write is left behind: the daemon must end in seconds.
+# A write that waits for a locked store is left behind: the daemon must end in seconds.
 _LET_GO_WITHIN_S = 1.0
 
 
@@ -44,7 +44,6 @@ class Turn:
         self._name = name
         self._clock = clock
         self._holder = ""
-        self._asked_at = float("-inf")
 
     @property
     def ours(self) -> bool:
@@ -104,11 +103,11 @@ class Turn:
             wait(_RENEW_S)
 
     def give_back(self) -> None:
-        """Let others have the turn; where the store has not answered lately it is left to run out by itself."""
+        """Let others have the turn; where the store does not answer at once it is left to run out by itself."""
         self._holder = ""
-        if time.monotonic() - self._asked_at < LENGTH.total_seconds():
-            with suppress(StoreUnavailable):
-                self._store.leases.release(self._name)
+        releaser = threading.Thread(target=self._release, name=f"riskmon-turn-{self._name}", daemon=True)
+        releaser.start()
+        releaser.join(_LET_GO_WITHIN_S)
 
     def _wait(self, stop: Stop) -> str | None:
         seen, since = self.take(), time.monotonic()
@@ -122,5 +121,9 @@ class Turn:
 
     def _take(self, unchanged: Lease | None) -> Lease:
         found = self._store.leases.take(self._name, self._clock(), LENGTH, unchanged=unchanged)
-        self._holder, self._asked_at = found.holder, time.monotonic()
+        self._holder = found.holder
         return found
+
+    def _release(self) -> None:
+        with suppress(StoreUnavailable):
+            self._store.leases.release(self._name)

@@ -86,6 +86,8 @@ class ResponseReader:
             for harm, reading in found.items()
             if not reading.unreadable[0] and reading.multiplicity[0] > 0
         }
+        if all(reading.unreadable[0] for reading in found.values()):
+            return Observation(prompt, {}, away=True)
         mixture = self._planner.mixture(prompt.stratum)
         if len(mixture.proposals) == 1:
             return Observation(prompt, {harm: ResponseVerdict(flag) for harm, flag in harmful.items()})

@@ -31,8 +31,10 @@ class Observation:
         prompt: with its response, whose text is masked in repr.
         verdicts: per harm; one without a readable verdict is absent.
         hits: the response as a harmful draw of the target, where it may be taken for one.
+        away: no judge gave anything readable, as when none can be reached.
     """
 
     prompt: Prompt
     verdicts: Mapping[str, ResponseVerdict]
     hits: tuple[Hit, ...] = ()
+    away: bool = False

@@ -154,6 +154,8 @@ class IntakeBatch:
         rejected: undecodable messages per reason.
         next_offsets: per (topic, partition), the offset to resume from.
         first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
+        passed_over: per (topic, partition), ranges [begin, end) of offsets in between that the batch does not count,
+            since they are counted already or are left for later.
         variances: sampling variance of `requests`, where it is not exact.
         dead_letters: rejected messages that were to be forwarded, per outcome.
     """
@@ -164,6 +166,7 @@ class IntakeBatch:
     rejected: Mapping[str, int] = field(default_factory=dict)
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    passed_over: Mapping[tuple[str, int], Sequence[tuple[int, int]]] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 

@@ -35,14 +35,18 @@ def write(
     keep: int,
     now: datetime,
     limits: StrataLimits | None = None,
+    backfill: bool = False,
 ) -> StrataNews:
-    """Adds a batch: offsets, strata, requests, sample, counters; gives the strata that are kept apart from here on.
+    """Adds a batch: offsets, strata, requests, sample, counters; nothing where exactly this batch was written already.
+
+    Gives the strata that are kept apart from here on.
 
     Raises:
-        StoreUnavailable: messages of the batch may have been counted already.
+        BatchRefused: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
-    offsets.move(connection, batch, now)
+    if not (offsets.fill(connection, batch) if backfill else offsets.move(connection, batch, now)):
+        return StrataNews(tuple(strata.kept(connection)))
     batch, news = strata.settle(connection, batch, limits, now)
     kept_per_cell = _count_requests(connection, batch, keep, now)
     entered = _merge_sample(connection, batch, kept_per_cell)

@@ -83,8 +83,12 @@ def between(connection: Connection, since: datetime, until: datetime) -> list[St
 
 def census(connection: Connection, now: datetime) -> StrataCensus:
     """How many strata have a place, which are away, and what happened of late."""
-    placed = connection.scalars(select(strata.c.key).where(strata.c.retired_at.is_(None)))
-    kept = [stratum for stratum in map(Stratum.from_key, placed) if not _all_other(stratum)]
+    query = select(strata.c.key).where(strata.c.retired_at.is_(None)).order_by(strata.c.id)
+    placed = [Stratum.from_key(key) for key in connection.scalars(query)]
+    # The newest has the labels in force; those of earlier ones are limited apart, and go in time.
+    kept = [
+        one for one in placed if one.as_dict().keys() == placed[-1].as_dict().keys() and not _all_other(one)
+    ]
     last = select(func.max(stratum_events.c.id)).where(stratum_events.c.stratum_id == strata.c.id)
     away = (
         select(stratum_events, strata.c.key)

@@ -109,6 +109,20 @@ def test_who_stands_by_takes_over(stores: list[Store], quick: None) -> None:
     waiting.join()
 
 
+def test_a_locked_store_does_not_keep_it_from_ending(
+    stores: list[Store], quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "_LET_GO_WITHIN_S", 0.1)
+    unlocked = threading.Event()
+    own = Turn(stores[0], DEVICE, now)
+    own.take()
+    monkeypatch.setattr(Leases, "release", lambda *_: unlocked.wait())
+    own.give_back()
+    assert not own.ours
+    assert stores[1].leases.read(DEVICE).holder == "a"
+    unlocked.set()
+
+
 def test_a_store_that_is_away_is_said_and_its_lease_is_left_to_run_out(
     stores: list[Store], quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

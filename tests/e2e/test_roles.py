@@ -126,6 +126,7 @@ def test_three_processes_make_one_forecast(kafka_broker, world, tmp_path, reques
     assert "ask red" not in intake.log + publish.log + done.stderr
 
 
+@pytest.mark.slow
 def test_an_estimate_that_stays_keeps_its_model_and_catches_up(world, tmp_path):
     (tmp_path / "traffic.jsonl").write_bytes(b"\n".join(messages(20)))
     config = write_config(
@@ -183,6 +184,7 @@ def test_an_estimate_that_was_killed_is_followed_by_the_next(kafka_broker, world
         assert store.leases.read("device") is None
 
 
+@pytest.mark.slow
 def test_an_estimate_without_its_model_is_the_users_to_fix(kafka_broker, world, tmp_path):
     whole = Deployment(tmp_path, world, kafka_broker, f"sqlite:///{tmp_path}/riskmon.db")
     kafka_broker.produce(whole.topic, messages(5))

@@ -9,8 +9,8 @@ from support.worlds import BAD, END, PROMPT, STEPS, WORDS, make_world, tokenizer
 
 from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import count_draws, log_densities
-from riskmon.records import Prompt
-from riskmon.records.observed import ResponseVerdict
+from riskmon.records import Prompt, Verdicts
+from riskmon.records.observed import Observation, ResponseVerdict
 from riskmon.statistics import clopper_pearson
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -154,6 +154,24 @@ def test_responses_choose_proposals_only_where_they_are_the_target_s(blind):
     session.replan([hit] * 40, NOW)
     after = session.planner.mixture(prompt.stratum)
     assert after.shares[0] > before.shares[0]  # the blind variant loses draws to the target
+
+
+def test_where_no_judge_can_be_reached_nothing_is_said(blind):
+    settings = world_config(blind.target, blind.experts, harms=[regex_harm("misses", "red red")])
+    session = open_session(settings)
+    session.judges = (Silent(),)
+    assert observe(session, "red red calm") == Observation(
+        Prompt("p", PROMPT, response="red red calm"), {}, away=True
+    )
+
+
+class Silent:
+    """A judge behind an endpoint that is down."""
+
+    id = "silent"
+
+    def judge(self, prompt, outputs):
+        return Verdicts(np.full(len(outputs), np.nan))
 
 
 def test_no_text_of_a_response_is_in_a_repr(session):

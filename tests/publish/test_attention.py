@@ -62,6 +62,12 @@ def test_late_jobs_a_silent_source_and_heavy_tails_are_named():
     ]
 
 
+def test_where_nothing_reads_the_source_is_not_blamed():
+    told = "Nothing reads the traffic: node-7 ended in order."
+    gone = TrafficStatus(up=False, lag_messages=None, at=NOW, detail=told, readers=0)
+    assert concerns(replace(WELL, traffic=gone), FACTS, {}, []) == [told]
+
+
 def test_the_process_itself_is_named_and_so_is_the_store():
     found = concerns(None, FACTS, {"intake": False, "publish": True}, ["the broker is not reachable"])
     assert found == [

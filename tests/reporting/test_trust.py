@@ -73,6 +73,11 @@ CASES = {
         {"snapshot": replace(SOUND, traffic=TrafficStatus(False, None, NOW))},
         "source does not answer",
     ),
+    "nothing reads": (
+        Trust.CAUTION,
+        {"snapshot": replace(SOUND, traffic=TrafficStatus(False, None, NOW, readers=0))},
+        "Nothing reads the traffic",
+    ),
     "cut short": (
         Trust.CAUTION,
         {"snapshot": replace(SOUND, last_cycle=replace(SOUND_CYCLE, complete=False))},

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from riskmon.config import TrafficConfig
-from riskmon.config.traffic import DuplicatesConfig
+from riskmon.config import DuplicatesConfig, TrafficConfig
 from riskmon.records import Position
 from riskmon.traffic.decode import Decoded, Decoder, Reason, Rejected
 from riskmon.traffic.duplicates import Duplicates

@@ -111,6 +111,9 @@ class Given:
     def next_offsets(self) -> dict[int, int]:
         return {0: self._offset}
 
+    def begun_offsets(self) -> dict[int, int]:
+        return {0: 0}
+
     def status(self, now: datetime) -> TrafficStatus:
         return TrafficStatus(up=True, lag_messages=None, at=now)
 

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
@@ -30,6 +31,7 @@ class Cluster:
     Args:
         config: servers, topic, group and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
+        reader: the client that reads, where it is not the configured one.
 
     Attributes:
         reader: the client that reads.
@@ -40,8 +42,8 @@ class Cluster:
         ConfigError: a certificate or key file does not exist, or the client asked for is not installed.
     """
 
-    def __init__(self, config: KafkaConfig, request_timeout_s: float) -> None:
-        self.reader = make_reader(config, request_timeout_s)
+    def __init__(self, config: KafkaConfig, request_timeout_s: float, reader: Reader | None = None) -> None:
+        self.reader = reader or make_reader(config, request_timeout_s)
         self._config = config
         self._timeout_s = request_timeout_s
         self.fault = "not connected yet"
@@ -94,6 +96,11 @@ class Cluster:
         """Offset that the next message will get, per partition."""
         return self._ask(self.reader.ends, partitions)
 
+    def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
+        """Offset of the first message of that time or later, per partition that has one."""
+        stamp_ms = round(moment.timestamp() * 1000)
+        return self._ask(lambda asked: self.reader.offsets_at(asked, stamp_ms), partitions)
+
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset.
 
@@ -133,6 +140,10 @@ class Cluster:
         """Note that the cluster answered just now."""
         self.answered_at = time.monotonic()
         self.fault = ""
+
+    def silent_s(self) -> float:
+        """Seconds since the cluster answered."""
+        return time.monotonic() - self.answered_at
 
     def unavailable(self, exc: ReaderFault) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""
