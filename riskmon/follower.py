@@ -21,6 +21,8 @@ from datetime import datetime
 from riskmon.errors import BatchRefused, TrafficUnavailable
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.open_batch import OpenBatch
+from riskmon.traffic.seek.intake import SeekIntake
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 from riskmon.writer import BatchWriter
 
@@ -53,8 +55,8 @@ class Follower:
 
     def __init__(
         self,
-        source: Source,
-        intake: Intake,
+        source: Source | RangeSource,
+        intake: Intake | SeekIntake,
         writer: BatchWriter,
         keep: int,
         clock: Callable[[], datetime],

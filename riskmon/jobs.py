@@ -28,8 +28,9 @@ from riskmon.records.change import Change, VersionChange
 from riskmon.records.strata import OTHER, StratumChange, StratumEvent
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
-from riskmon.traffic.intake import Intake
+from riskmon.traffic import open_intake
 from riskmon.traffic.left_out import LeftOut
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import SharedSource, Source
 from riskmon.traffic.strata import UNKNOWN
 from riskmon.writer import BatchWriter
@@ -55,7 +56,7 @@ _TOLD = {
 
 
 def follow_traffic(
-    source: Source,
+    source: Source | RangeSource,
     store: Store,
     config: TrafficConfig,
     lookback_start: datetime,
@@ -76,7 +77,7 @@ def follow_traffic(
     """
     keep, topic = config.sample_per_window, source.topic
     ahead = LeftOut(store.counted_ahead(topic))
-    intake = Intake(
+    intake = open_intake(
         source, config, store.kept_strata(), store.thresholds(keep, lookback_start), left_out=ahead
     )
 

@@ -201,7 +201,7 @@ def test_a_clean_end_writes_the_last_batch(stream: Path, store: Store) -> None:
     until(lambda: following.read() == stream.stat().st_size)
     following.end()
     assert requests_of(store) == 500
-    status = store.traffic_status()
+    status = store.traffic_status(NOW)
     assert status is not None
     assert (status.up, status.lag_messages) == (True, 0)
 

@@ -39,6 +39,7 @@ from riskmon.config.traffic import (
     FieldsConfig,
     KafkaConfig,
     KafkaSecurity,
+    SeekConfig,
     TrafficConfig,
     stratum_label,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "RulesConfig",
     "SamplerConfig",
     "Section",
+    "SeekConfig",
     "SimpleJudge",
     "SmtpConfig",
     "SteeringExpert",

@@ -69,9 +69,15 @@ class KafkaConfig(Section):
     start: Literal["earliest", "latest"] = Field(
         "latest", description="where a partition without a stored offset begins"
     )
+    mode: Literal["stream", "seek"] = Field(
+        "stream",
+        description="stream reads and counts every message; seek reads random ranges, so that its cost does not follow "
+        "the traffic, and counts of strata are estimates",
+    )
     client: Literal["auto", "kafka-python", "confluent"] = Field(
         "auto",
-        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed",
+        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed; "
+        "mode seek always reads with kafka-python",
     )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
     dead_letter_topic: str | None = Field(
@@ -85,6 +91,26 @@ class KafkaConfig(Section):
         if self.dead_letter_topic == self.topic:
             raise ValueError("dead_letter_topic is the topic that is read; rejected messages would come back")
         return self
+
+    @model_validator(mode="after")
+    def _seek_is_alone(self) -> KafkaConfig:
+        if self.mode == "seek" and self.assignment == "group":
+            raise ValueError("mode seek reads a sample in one process; with it assignment must be all")
+        if self.mode == "seek" and self.dead_letter_topic is not None:
+            raise ValueError("mode seek reads a sample, and forwards none of it; leave dead_letter_topic out")
+        return self
+
+
+class SeekConfig(Section):
+    """How much is read of a topic with `traffic.kafka.mode: seek`."""
+
+    every: Duration = Field(
+        timedelta(minutes=1), description="time between two steps; each asks where the topic ends by now"
+    )
+    ranges: int = Field(
+        50, ge=2, le=10_000, description="ranges of offsets read at each step, spread over all that is new"
+    )
+    range_messages: int = Field(20, ge=1, le=10_000, description="offsets of each range")
 
 
 class FieldsConfig(Section):
@@ -132,6 +158,7 @@ class TrafficConfig(Section):
         "riskmon",
         description="where the facts stand: `riskmon` as `fields` says, `openai` as gateways log OpenAI requests",
     )
+    seek: SeekConfig = Field(SeekConfig(), description="how much is read where not all is")
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
     responses: ResponsesConfig = Field(
         ResponsesConfig(), description="what the deployed model's answers in the stream are worth"
@@ -184,6 +211,11 @@ class TrafficConfig(Section):
         if (self.kafka is None) == (self.jsonl is None):
             raise ValueError("give exactly one of kafka and jsonl")
         return self
+
+    @property
+    def seeks(self) -> bool:
+        """Whether requests are counted from random ranges of the topic, and not one by one."""
+        return self.kafka is not None and self.kafka.mode == "seek"
 
     @model_validator(mode="after")
     def _labels_differ(self) -> TrafficConfig:

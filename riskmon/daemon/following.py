@@ -23,6 +23,7 @@ from riskmon.errors import (
 from riskmon.records import TrafficStatus
 from riskmon.store import Store
 from riskmon.traffic import open_source
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Following:
         source.close()
         self._say_goodbye()
 
-    def _follow(self, source: Source, *, to_end: bool = False) -> None:
+    def _follow(self, source: Source | RangeSource, *, to_end: bool = False) -> None:
         since = self._clock() - self._lookback
         jobs.follow_traffic(
             source, self._store, self._traffic, since, self._clock, self._ending.begun, to_end=to_end

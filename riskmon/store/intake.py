@@ -100,6 +100,7 @@ def _count_requests(
         index_elements=[cells.c.window_start, cells.c.stratum_id],
         set_={
             "requests": cells.c.requests + new.requests,
+            "variance": cells.c.variance + new.variance,
             "keep": case((cells.c.keep < new.keep, cells.c.keep), else_=new.keep),
         },
     )
@@ -110,6 +111,7 @@ def _count_requests(
                 "window_start": start,
                 "stratum_id": stratum_ids[stratum],
                 "requests": requests,
+                "variance": batch.variances.get((start, stratum), 0.0),
                 "keep": keep,
             }
             for (start, stratum), requests in batch.requests.items()

@@ -37,6 +37,11 @@ class LeftOut:
         self._open: dict[_Part, int] = {}
         self._passed: defaultdict[_Part, list[Range]] = defaultdict(list)
 
+    @property
+    def any_counted(self) -> bool:
+        """Whether any offset is counted already."""
+        return any(self._counted.values())
+
     def keep(self, batch: RawBatch) -> RawBatch:
         """The messages of a batch that are to be counted."""
         counted = self._counted.get(batch.partition, ())

@@ -211,5 +211,10 @@ def test_the_topic_that_is_read_cannot_take_them() -> None:
         KafkaConfig(bootstrap_servers=("a:1",), topic="prompts", dead_letter_topic="prompts")
 
 
+def test_a_sample_is_not_forwarded() -> None:
+    with pytest.raises(ValidationError, match="leave dead_letter_topic out"):
+        KafkaConfig(bootstrap_servers=("a:1",), topic="prompts", dead_letter_topic="dead", mode="seek")
+
+
 def port_of(cluster: Cluster) -> int:
     return int(cluster.bootstrap.rsplit(":", 1)[1])

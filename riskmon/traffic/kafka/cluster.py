@@ -16,6 +16,7 @@ from datetime import datetime
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
+from riskmon.records import Position
 from riskmon.traffic.kafka.reader import Reader, ReaderFault
 from riskmon.traffic.kafka.refusals import find_refusal
 
@@ -201,3 +202,23 @@ def make_reader(config: KafkaConfig, timeout_s: float) -> Reader:
     from riskmon.traffic.kafka.kafka_python import KafkaPythonReader
 
     return KafkaPythonReader(config, timeout_s)
+
+
+def warn_of_gap(wanted: Position, begin: int, end: int) -> None:
+    """Say what was lost where a partition now holds [begin, end), and reading should have gone on elsewhere."""
+    if wanted.offset < begin:
+        log.warning(
+            "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
+            begin - wanted.offset,
+            wanted,
+            begin,
+        )
+    else:
+        log.warning(
+            "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
+            "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
+            wanted,
+            end,
+            end - begin,
+            begin,
+        )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from riskmon.config import KafkaConfig
 from riskmon.records import Position
+from riskmon.traffic.kafka.cluster import warn_of_gap
 from riskmon.traffic.kafka.member import GroupMember
 from riskmon.traffic.kafka.source import PROBE_EVERY_S, KafkaSource
 
@@ -107,7 +108,7 @@ class KafkaGroupSource(KafkaSource):
             begin, end = earliest[partition], ends[partition]
             offset = self._begun[partition] = stored.get(partition, begin)
             if not begin <= offset <= end:
-                self._warn_of_gap(Position(self._topic, partition, offset), begin, end)
+                warn_of_gap(Position(self._topic, partition, offset), begin, end)
                 offset = begin
             self._positions[partition] = offset
         self._arrived -= arrived

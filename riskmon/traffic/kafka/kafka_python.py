@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from riskmon.config import KafkaConfig
 from riskmon.traffic.kafka.client import (
@@ -39,6 +39,8 @@ class KafkaPythonReader:
     """
 
     _fetch_wait_ms = 0
+    _reading: ClassVar[dict[str, Any]] = {}
+    """Options of the client that fetches, beyond those that both of the library's clients share."""
 
     def __init__(self, config: KafkaConfig, timeout_s: float) -> None:
         self._topic = config.topic
@@ -64,7 +66,7 @@ class KafkaPythonReader:
             raise
 
     def _open_consumer(self) -> Any:
-        return open_consumer(self._options, self._timeout_ms)
+        return open_consumer(self._options | self._reading, self._timeout_ms)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -21,7 +21,7 @@ from datetime import datetime
 from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
-from riskmon.traffic.kafka.cluster import Cluster
+from riskmon.traffic.kafka.cluster import Cluster, warn_of_gap
 from riskmon.traffic.kafka.dead_letters import DeadLetterTopic
 from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, Reader, ReaderFault
 from riskmon.traffic.source import RawBatch
@@ -184,30 +184,12 @@ class KafkaSource:
             if partition not in self._positions:
                 self._positions[partition] = self._begun[partition] = begin if policy == "earliest" else end
             elif not begin <= self._positions[partition] <= end:
-                self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
+                warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
         self._assign(partitions)
 
     def _assign(self, _placed: Collection[int]) -> None:
         self._cluster.assign(self._positions)
-
-    def _warn_of_gap(self, wanted: Position, begin: int, end: int) -> None:
-        if wanted.offset < begin:
-            log.warning(
-                "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
-                begin - wanted.offset,
-                wanted,
-                begin,
-            )
-        else:
-            log.warning(
-                "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
-                "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
-                wanted,
-                end,
-                end - begin,
-                begin,
-            )
 
     # ---- reading
 
