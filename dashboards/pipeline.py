@@ -13,7 +13,7 @@ from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
 from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names.metric import CHANGE, MODE, REASON, TASK
+from riskmon.publish.names.metric import CHANGE, MODE, OUTCOME, REASON, TASK
 
 _NOT_CHECKED = "The source was not checked yet"
 _UP = limits((None, RED), (1, GREEN))
@@ -128,17 +128,22 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             query(growth(names.PROMPTS_REJECTED, "1h"), f"{{{{{REASON}}}}}"),
         )
         .min(0)
-        .links([docs.runbook("RiskmonMessagesRejected")])
-        .span(12),
+        .links([docs.runbook("RiskmonMessagesRejected")]),
         graph(
             "How much of it is rejected?",
             "Share of the messages read that could not be used.",
             "percentunit",
             query(f"sum({rate(names.PROMPTS_REJECTED)}) / ({rate(names.PROMPTS_CONSUMED)} > 0)", "rejected"),
             empty="No message was read in this time range",
-        )
-        .min(0)
-        .span(12),
+        ).min(0),
+        graph(
+            "Do rejected messages reach their topic?",
+            "Messages of the last hour, at each moment, forwarded to the dead-letter topic, by outcome. "
+            "docs/messages.md explains them.",
+            "short",
+            query(growth(names.DEAD_LETTERS, "1h"), f"{{{{{OUTCOME}}}}}"),
+            empty="No dead-letter topic is configured",
+        ).min(0),
         graph(
             "Do strata come and go?",
             "Strata that appeared, vanished or came back in the last 24 hours, at each moment. Capped: a limit was "

@@ -8,6 +8,7 @@
     │   ├── ExpertUnusable      an expert with another vocabulary, or equal to the target
     │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
+    │   └── TrafficRefused      it answers and turns us away: settings on one of the two sides are wrong
     ├── StoreUnavailable        the database cannot be reached
     │   └── BatchRefused        messages of a batch may have been counted already; resume from the stored offsets
     ├── DeliveryFailed          a report could not be written, posted or mailed
@@ -55,6 +56,10 @@ class StoreLocked(UserError):
 
 class TrafficUnavailable(RiskmonError):
     """The traffic source cannot be reached at present; the caller may retry."""
+
+
+class TrafficRefused(TrafficUnavailable):
+    """The traffic source answers and turns us away; trying again helps once somebody has mended a setting."""
 
 
 class StoreUnavailable(RiskmonError):

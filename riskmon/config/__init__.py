@@ -35,6 +35,7 @@ from riskmon.config.root import Config
 from riskmon.config.rules import RulesConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
 from riskmon.config.traffic import (
+    DuplicatesConfig,
     FieldsConfig,
     KafkaConfig,
     KafkaSecurity,
@@ -51,6 +52,7 @@ __all__ = [
     "CheckpointExpert",
     "Config",
     "Cron",
+    "DuplicatesConfig",
     "Duration",
     "EstimateConfig",
     "ExpertConfig",

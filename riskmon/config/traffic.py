@@ -81,11 +81,24 @@ class KafkaConfig(Section):
         "mode seek always reads with kafka-python",
     )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
+    dead_letter_topic: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="topic that rejected messages are forwarded to; none by default",
+    )
+
+    @model_validator(mode="after")
+    def _no_circle(self) -> KafkaConfig:
+        if self.dead_letter_topic == self.topic:
+            raise ValueError("dead_letter_topic is the topic that is read; rejected messages would come back")
+        return self
 
     @model_validator(mode="after")
     def _seek_is_alone(self) -> KafkaConfig:
         if self.mode == "seek" and self.assignment == "group":
             raise ValueError("mode seek reads a sample in one process; with it assignment must be all")
+        if self.mode == "seek" and self.dead_letter_topic is not None:
+            raise ValueError("mode seek reads a sample, and forwards none of it; leave dead_letter_topic out")
         return self
 
 
@@ -102,16 +115,28 @@ class SeekConfig(Section):
 
 
 class FieldsConfig(Section):
-    """JMESPath of each fact in a message."""
+    """JMESPath of each fact in a message; with `format: openai`, those that differ from the default count."""
 
     id: FieldPath = Field("id", description="unique id of the request")
     prompt: FieldPath = Field("prompt", description="plain prompt text")
     messages: FieldPath = Field("messages", description="chat messages, each with role and content")
+    tools: FieldPath = Field("tools", description="tools that the request offers the model")
     timestamp: FieldPath = Field(
         "timestamp", description="RFC 3339, or epoch in s or ms; absent, the broker's time counts"
     )
     response: FieldPath = Field(
         "response", description="the deployed model's answer, where the stream carries it"
+    )
+
+
+class DuplicatesConfig(Section):
+    """Requests that arrive twice, with the same id and the same bytes."""
+
+    remember: int = Field(
+        100_000,
+        ge=0,
+        le=10_000_000,
+        description="messages among which a repeated one is known; 0 counts all",
     )
 
 
@@ -130,6 +155,10 @@ class TrafficConfig(Section):
 
     kafka: KafkaConfig | None = Field(None, description="read from Kafka")
     jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
+    format: Literal["riskmon", "openai"] = Field(
+        "riskmon",
+        description="where the facts stand: `riskmon` as `fields` says, `openai` as gateways log OpenAI requests",
+    )
     seek: SeekConfig = Field(SeekConfig(), description="how much is read where not all is")
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
     responses: ResponsesConfig = Field(
@@ -168,6 +197,13 @@ class TrafficConfig(Section):
     max_message_bytes: int = Field(
         1_000_000, ge=1, description="larger messages are rejected, counted as oversized"
     )
+    max_age: Duration | None = Field(
+        timedelta(days=30), description="requests made longer ago are rejected; `null` lets all through"
+    )
+    max_ahead: Duration | None = Field(
+        timedelta(days=1), description="requests dated further ahead are rejected; `null` lets all through"
+    )
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="requests that arrive twice")
 
     @property
     def strata_limits(self) -> StrataLimits:

@@ -12,7 +12,14 @@ from datetime import timedelta
 from riskmon import jobs, logs
 from riskmon.config import TrafficConfig
 from riskmon.daemon.ending import Ending
-from riskmon.errors import BatchRefused, RiskmonError, StoreUnavailable, TrafficUnavailable, UserError
+from riskmon.errors import (
+    BatchRefused,
+    RiskmonError,
+    StoreUnavailable,
+    TrafficRefused,
+    TrafficUnavailable,
+    UserError,
+)
 from riskmon.records import TrafficStatus
 from riskmon.store import Store
 from riskmon.traffic import open_source
@@ -122,7 +129,10 @@ class Following:
 
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
-        log.warning("%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause})
+        # A refusal lasts until somebody mends a setting; it may be the broker's, so trying goes on.
+        level = logging.ERROR if isinstance(exc, TrafficRefused) else logging.WARNING
+        extra = {"job": "intake", "retry_seconds": pause}
+        log.log(level, "%s; trying again in %.0f s", exc, pause, extra=extra)
         if isinstance(exc, TrafficUnavailable):
             with suppress(StoreUnavailable):  # the next failure will be the store's own, and is reported then
                 self._store.write_traffic_status(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from riskmon.config import TrafficConfig
+from riskmon.config import DuplicatesConfig, TrafficConfig
 from riskmon.ingest.times import Span
 from riskmon.records.ranges import Range
 from riskmon.store import Store
@@ -97,8 +97,11 @@ def count_to_end(
 
 
 def _outside(config: TrafficConfig, span: Span, now: datetime) -> Callable[[RawMessage], bool]:
-    """Tells requests of another time; what is no request has none, and is counted."""
-    decoder = _decoder(config)
+    """Tells requests of another time; what is no request has none, and is counted.
+
+    A request that came before has a time as well, so this decoder knows none again.
+    """
+    decoder = _decoder(config.model_copy(update={"duplicates": DuplicatesConfig(remember=0)}))
 
     def outside(message: RawMessage) -> bool:
         request = decoder.decode(message, now)
@@ -109,4 +112,4 @@ def _outside(config: TrafficConfig, span: Span, now: datetime) -> Callable[[RawM
 
 def _decoder(config: TrafficConfig) -> Decoder:
     """Reads requests of any time: what is past is read on purpose."""
-    return Decoder(config)
+    return Decoder(config, any_age=True)

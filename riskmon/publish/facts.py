@@ -13,7 +13,7 @@ from datetime import datetime
 
 from riskmon.config import Config, stratum_label
 from riskmon.errors import PromptFailed, WorkerLost
-from riskmon.records import CoverageCount, Forecast, Role, Snapshot, Stratum
+from riskmon.records import DEAD_LETTER_OUTCOMES, CoverageCount, Forecast, Role, Snapshot, Stratum
 from riskmon.records.sensitivity import StratumSensitivity
 
 
@@ -55,6 +55,7 @@ class Facts:
         stratum_labels: Prometheus label names that split the traffic; empty when it is not split.
         reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
             counters start at 0 instead of appearing with the first event.
+        dead_letter_outcomes: the same for the label `outcome`; empty where rejected messages are not forwarded.
         estimate_schedule, forecast_schedule: crontabs in UTC; empty where unknown.
         responses_from_target: whether production responses count as draws of the target.
         state: how the configuration file was read last.
@@ -70,6 +71,7 @@ class Facts:
     failure_reasons: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     worker_losses: tuple[str, ...] = ()
+    dead_letter_outcomes: tuple[str, ...] = ()
     estimate_schedule: str = ""
     forecast_schedule: str = ""
     responses_from_target: bool = False
@@ -105,6 +107,7 @@ class Facts:
             failure_reasons=(*(kind.reason for kind in PromptFailed.__subclasses__()), WorkerLost.reason),
             jobs=tuple(jobs),
             worker_losses=tuple(worker_losses),
+            dead_letter_outcomes=DEAD_LETTER_OUTCOMES if _forwards(config) else (),
             estimate_schedule=config.estimate.schedule,
             forecast_schedule=config.forecast.schedule,
             responses_from_target=config.responses_from_target,
@@ -136,3 +139,8 @@ class Facts:
         return any(known.name == harm for known in self.harms) and (
             stratum is None or tuple(name for name, _ in stratum.labels) == self.stratum_labels
         )
+
+
+def _forwards(config: Config) -> bool:
+    kafka = config.traffic.kafka if config.traffic is not None else None
+    return kafka is not None and kafka.dead_letter_topic is not None

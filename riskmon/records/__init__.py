@@ -19,6 +19,7 @@ from riskmon.records.plans import Hit, Plan, PlanMember
 from riskmon.records.role import Role
 from riskmon.records.snapshot import Counters, Snapshot
 from riskmon.records.traffic import (
+    DEAD_LETTER_OUTCOMES,
     IntakeBatch,
     Message,
     Position,
@@ -30,6 +31,7 @@ from riskmon.records.traffic import (
 )
 
 __all__ = [
+    "DEAD_LETTER_OUTCOMES",
     "DOUBTS",
     "SHARPER",
     "Backtest",

@@ -43,6 +43,9 @@ class Counters:
     )  # harm -> (verdicts on drawn answers, unreadable ones)
     worker_losses: Mapping[str, int] = field(default_factory=dict)  # reason -> device workers lost
     job_failures: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(
+        default_factory=dict
+    )  # outcome -> rejected messages to be forwarded
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Count(StrEnum):
     SAMPLED = "sampled"
     REJECTED = "rejected"  # label: reason
     SCORER_FAILED = "scorer_failed"  # label: reason
+    DEAD_LETTERS = "dead_letters"  # label: outcome
     ESTIMATED = "estimated"
     FAILED = "failed"  # label: reason
     TOKENS = "tokens"
@@ -82,6 +83,7 @@ def read(connection: Connection) -> Counters:
         sampled=whole(Count.SAMPLED).get("", 0),
         rejected=whole(Count.REJECTED),
         scorer_failures=whole(Count.SCORER_FAILED),
+        dead_letters=whole(Count.DEAD_LETTERS),
         estimated_prompts=whole(Count.ESTIMATED).get("", 0),
         estimate_failures=whole(Count.FAILED),
         estimate_tokens=whole(Count.TOKENS).get("", 0),

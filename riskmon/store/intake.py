@@ -66,6 +66,7 @@ def write(
             (Count.SAMPLED, ""): entered,
             **{(Count.REJECTED, reason): number for reason, number in batch.rejected.items()},
             **{(Count.SCORER_FAILED, reason): number for reason, number in batch.scorer_failures.items()},
+            **{(Count.DEAD_LETTERS, outcome): number for outcome, number in batch.dead_letters.items()},
         },
     )
     return news

@@ -98,7 +98,7 @@ class Intake:
             TrafficUnavailable: the source cannot be reached and nothing was read. What was read before an outage is
                 returned first; the outage then shows at the next call.
         """
-        self._tally = Tally(self._rules, now, self._threshold)
+        self._tally = self._new_tally(now)
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
         while self._consumed < MAX_MESSAGES:
             try:
@@ -111,7 +111,7 @@ class Intake:
                 break
             if self._left_out is not None:
                 batches = [kept for batch in batches if (kept := self._left_out.keep(batch))]
-            self._tally = self._tally or Tally(self._rules, now, self._threshold)
+            self._tally = self._tally or self._new_tally(now)
             self._consumed += self._count(batches, self._tally)
             if monotonic() >= deadline or self._source.caught_up():
                 break
@@ -125,6 +125,7 @@ class Intake:
         tally, consumed = self._tally, self._consumed
         self._tally, self._consumed = None, 0
         first, following = self._offsets_to_report()
+        letters = self._source.dead_letters
         return IntakeBatch(
             consumed=consumed,
             requests={
@@ -138,7 +139,12 @@ class Intake:
             next_offsets=following,
             first_offsets=first,
             passed_over={} if self._left_out is None else self._left_out.take(first, following),
+            # Before the offsets are written, so that a crash forwards a message twice rather than never.
+            dead_letters=letters.settle() if tally and tally.rejected and letters is not None else {},
         )
+
+    def _new_tally(self, now: datetime) -> Tally:
+        return Tally(self._rules, now, self._threshold, self._source.dead_letters)
 
     def learn(self, kept: Iterable[Stratum]) -> None:
         """Keep these strata apart from here on, as the store does; may be called by the thread that writes.

@@ -45,6 +45,11 @@ class JsonlSource:
         """The file's name."""
         return self._path.name
 
+    @property
+    def dead_letters(self) -> None:
+        """A rejected line stays in its file."""
+        return None
+
     def start(self, next_offsets: Mapping[int, int]) -> None:
         """See `Source.start`; without a stored offset, reading begins with the first line."""
         self.close()

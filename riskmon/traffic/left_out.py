@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from riskmon.records.ranges import Range, union
 from riskmon.traffic.source import RawBatch, RawMessage
@@ -55,12 +54,7 @@ class LeftOut:
         ]
         if len(kept) == len(batch):
             return batch
-        return replace(
-            batch,
-            offsets=[batch.offsets[index] for index in kept],
-            timestamps_ms=[batch.timestamps_ms[index] for index in kept],
-            values=[batch.values[index] for index in kept],
-        )
+        return batch.only(kept)
 
     def take(
         self, first: Mapping[_Part, int], following: Mapping[_Part, int]

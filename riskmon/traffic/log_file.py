@@ -57,6 +57,11 @@ class LogFile:
         return self._topic
 
     @property
+    def dead_letters(self) -> None:
+        """A rejected line stays in its file."""
+        return None
+
+    @property
     def packed_bytes_read(self) -> int:
         """How much of the file was read, as it lies on disk."""
         return self._raw.tell() if self._raw is not None else 0

@@ -2,7 +2,7 @@
 
 A cell is a counting window and a stratum. Most messages take the short way: a glance tells time and labels, the cell is
 known, the priority is above what its sample still takes, so one is added to a count. The others are decoded in full:
-what is not plain, the first of a cell, and what may be sampled.
+what is not plain, the first of a cell, what may be sampled, and what may have come before.
 
 **Scores.** A request's priority is u / size, u its keyed hash and size its score, 1 where there is no scorer. A scorer
 says how large a size may be; u not below threshold x largest then rules a request out before anybody has scored it. The
@@ -23,9 +23,8 @@ from riskmon.records import Prompt, Stratum
 from riskmon.traffic.decode import Decoded, Decoder, Rejected
 from riskmon.traffic.glance import Glance, RawLabels, compile_glance
 from riskmon.traffic.sampling import BottomK
-from riskmon.traffic.source import RawBatch, RawMessage, broker_time
+from riskmon.traffic.source import DeadLetters, RawBatch, broker_time
 from riskmon.traffic.strata import StrataCap
-from riskmon.traffic.timestamps import accepted_throughout
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -120,18 +119,26 @@ class Tally:
         rules: what the batches of one intake have in common.
         now: time of requests that carry none and that the broker does not date.
         threshold_of: priority below which a cell's earlier batches still take candidates.
+        dead_letters: where rejected messages go; None where they are only counted.
 
     Attributes:
         cells: the cells met.
         rejected: messages that are no requests, per reason.
     """
 
-    def __init__(self, rules: Rules, now: datetime, threshold_of: Callable[[Cell], float]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        now: datetime,
+        threshold_of: Callable[[Cell], float],
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
         self.cells: dict[Cell, CellTally] = {}
         self.rejected: Counter[str] = Counter()
         self._rules = rules
         self._now = now
         self._threshold_of = threshold_of
+        self._dead_letters = dead_letters
         self._windows: dict[int, _Window] = {}
         self._scorer = rules.scorer
         self._largest = 1.0 if rules.scorer is None else rules.scorer.largest
@@ -140,8 +147,9 @@ class Tally:
         """Count the messages of a batch; `hashes` are the keyed hashes of their positions."""
         glance, window = self._rules.glance, _NO_WINDOW
         begin, end, cells = window.begin, window.end, window.cells
+        again = self._rules.decoder.duplicates.among(batch.values, batch.offsets)
         for index, value, keyed_hash in zip(range(len(batch)), batch.values, hashes, strict=True):
-            glanced = glance(value)
+            glanced = glance(value) if index not in again else None
             if glanced is not None:
                 moment, labels = glanced
                 if moment is None:
@@ -156,15 +164,21 @@ class Tally:
                 if cell is not None and keyed_hash >= cell.limit:
                     cell.requests += 1
                     continue
-            self._decode(batch.message(index), keyed_hash, glanced)
+            self._decode(batch, index, keyed_hash, glanced)
 
     def _decode(
-        self, message: RawMessage, keyed_hash: float, glanced: tuple[datetime | None, RawLabels] | None
+        self,
+        batch: RawBatch,
+        index: int,
+        keyed_hash: float,
+        glanced: tuple[datetime | None, RawLabels] | None,
     ) -> None:
         """The long way; what was seen at a glance leads the next message of these labels to the cell."""
-        request = self._rules.decoder.decode(message, self._now)
+        request = self._rules.decoder.decode(batch.message(index), self._now)
         if isinstance(request, Rejected):
             self.rejected[request.reason] += 1
+            if self._dead_letters is not None:
+                self._dead_letters.forward(batch, index, request.reason)
             return
         number = self._rules.window_of(request.requested_at)
         stratum = self._rules.strata.admit(request.label_values)
@@ -197,7 +211,7 @@ class Tally:
         if window is None:
             begin = EPOCH + number * self._rules.window
             end = begin + self._rules.window
-            if not accepted_throughout(begin, end):
+            if not self._rules.decoder.accepts_throughout(begin, end, self._now):
                 return
             window = self._windows[number] = _Window(begin, end)
         # Other values than text and null may equal one another though they are rendered differently: 1, 1.0, true.

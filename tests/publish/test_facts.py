@@ -39,6 +39,12 @@ def test_facts_are_read_from_the_configuration():
     )
 
 
+def test_outcomes_of_forwarding_are_known_where_there_is_a_topic_for_it():
+    kafka = {"bootstrap_servers": ["127.0.0.1:9092"], "topic": "prompts", "dead_letter_topic": "dead"}
+    facts = Facts.from_config(config(traffic={"kafka": kafka}), version="1.2")
+    assert facts.dead_letter_outcomes == ("sent", "cut", "failed")
+
+
 def test_the_mode_of_the_intake_is_told_apart():
     kafka = {"bootstrap_servers": ["broker:9092"], "topic": "prompts", "mode": "seek"}
     assert Facts.from_config(config(traffic={"kafka": kafka}), version="1.2").intake_mode == "seek"

@@ -240,6 +240,8 @@ def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():
         ("oversized",): 0,
         ("bad_timestamp",): 5,
     }
+    assert empty["riskmon_dead_letters_total"] == {("sent",): 0, ("cut",): 0, ("failed",): 0}
+    assert full["riskmon_dead_letters_total"] == {("sent",): 15, ("cut",): 0, ("failed",): 2}
     assert empty["riskmon_estimate_failures_total"] == {("too_long",): 0, ("not_finite",): 0}
     assert full["riskmon_estimate_failures_total"] == {("too_long",): 44, ("not_finite",): 0}
     assert empty["riskmon_job_failures_total"] == {("estimate",): 0, ("forecast",): 0, ("purge",): 0}

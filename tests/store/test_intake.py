@@ -37,15 +37,17 @@ def offsets_of(store: Store) -> list[int]:
 
 def test_a_batch_adds_counts_sample_counters_and_offsets(store: Store) -> None:
     store.write_intake(batch([sampled(0, 0.5)], rejected={"not_json": 2}), keep=5, now=NOON)
-    store.write_intake(
-        batch(
-            [sampled(3, 0.25), sampled(4, 0.75), sampled(9, 0.1, stratum=CODE, partition=1)],
-            rejected={"not_json": 1, "oversized": 4},
-        ),
-        keep=5,
-        now=NOON,
+    more = batch(
+        [sampled(3, 0.25), sampled(4, 0.75), sampled(9, 0.1, stratum=CODE, partition=1)],
+        rejected={"not_json": 1, "oversized": 4},
     )
-    assert store.counters() == Counters(consumed=11, sampled=4, rejected={"not_json": 3, "oversized": 4})
+    store.write_intake(replace(more, dead_letters={"sent": 4, "failed": 1}), keep=5, now=NOON)
+    assert store.counters() == Counters(
+        consumed=11,
+        sampled=4,
+        rejected={"not_json": 3, "oversized": 4},
+        dead_letters={"sent": 4, "failed": 1},
+    )
     assert [(w.start, w.stratum, w.requests) for w in store.volume(NOON)] == [
         (NOON, CHAT, 3),
         (NOON, CODE, 1),
@@ -60,6 +62,17 @@ def test_prompts_come_back_as_they_went_in(store: Store) -> None:
     prompts = [
         Prompt("a\x00b", hard, CHAT, Position("prompts", 0, 0), response=hard),
         Prompt("c", (Message("system", ""), Message("user", hard)), CHAT, Position("prompts", 0, 1)),
+        Prompt(
+            "d",
+            (
+                Message("user", hard, name=hard),
+                Message("assistant", "", tool_calls='[{"id":"c1"}]'),
+                Message("tool", hard, name="look", tool_call_id="c1"),
+            ),
+            CHAT,
+            Position("prompts", 0, 2),
+            tools='[{"type":"function"}]',
+        ),
     ]
     given_in = [SampledPrompt(prompt, NOON, 0.1 + 0.2 * i) for i, prompt in enumerate(prompts)]
     store.write_intake(batch(given_in), keep=5, now=NOON)

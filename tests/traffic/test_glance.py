@@ -139,7 +139,7 @@ def test_where_a_glance_answers_the_decoder_agrees(config: TrafficConfig, value:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
         if not accepted_throughout(moment.astimezone(UTC), moment.astimezone(UTC)):
             return
-    request = Decoder(config).decode(RawMessage(AT, None, value), NOW)
+    request = Decoder(config, any_age=True).decode(RawMessage(AT, None, value), NOW)
     assert isinstance(request, Decoded)
     assert request.requested_at == (moment or NOW)
     assert request.label_values == tuple(render_label(label) for label in labels)
@@ -165,7 +165,7 @@ def tally_of(
     decoder: Decoder | None = None,
 ) -> Tally:
     decoder = decoder or Decoder(config)
-    rules = Rules(config, decoder, StrataCap(decoder.labels, config.max_strata), None)
+    rules = Rules(config, decoder, StrataCap(decoder.labels, config.strata_limits), None)
     rules.glance = glance or rules.glance
     tally = Tally(rules, NOW, lambda _: 0.9)
     for batch, ranks in zip(batches, hashes, strict=True):
@@ -217,7 +217,8 @@ def test_counting_at_a_glance_is_decoding_every_message(
 )
 def test_plain_messages_are_decoded_once_a_cell(message: dict[str, Any]) -> None:
     decoder = SpiedDecoder(CONFIGS["plain"])
-    batch = RawBatch("prompts", 0, range(50), [-1] * 50, [orjson.dumps(message)] * 50)
+    values = [orjson.dumps({**message, "n": n}) for n in range(50)]
+    batch = RawBatch("prompts", 0, range(50), [-1] * 50, values)
     tally = tally_of(CONFIGS["plain"], [batch, batch], [[0.95] * 50] * 2, decoder=decoder)
     assert [cell.requests for cell in tally.cells.values()] == [100]
     assert decoder.offsets == [0]
@@ -225,10 +226,29 @@ def test_plain_messages_are_decoded_once_a_cell(message: dict[str, Any]) -> None
 
 def test_what_may_be_sampled_is_decoded() -> None:
     decoder = SpiedDecoder(CONFIGS["plain"])
-    value = orjson.dumps({"prompt": "x", "timestamp": "2026-11-03T12:00:00Z"})
-    batch = RawBatch("prompts", 0, range(10), [-1] * 10, [value] * 10)
+    values = [orjson.dumps({"prompt": "x", "timestamp": "2026-11-03T12:00:00Z", "n": n}) for n in range(10)]
+    batch = RawBatch("prompts", 0, range(10), [-1] * 10, values)
     hashes = [0.95, 0.95, 0.5, 0.95, 0.91, 0.1, 0.9, 0.95, 0.95, 0.95]
     tally = tally_of(CONFIGS["plain"], [batch], [hashes], decoder=decoder)
     assert decoder.offsets == [0, 2, 5]
     [cell] = tally.cells.values()
     assert [rank for rank, _ in cell.sample] == [0.1, 0.5]
+
+
+def test_what_came_before_is_decoded_wherever_it_stands() -> None:
+    decoder = SpiedDecoder(CONFIGS["plain"])
+    first, second = (orjson.dumps({"id": "a", "prompt": "x", "n": n}) for n in range(2))
+    values = [first, second, first, second, b'{"prompt": "x"}', b'{"prompt": "x"}']
+    batches = [RawBatch("prompts", 0, range(at, at + 6), [-1] * 6, values) for at in (0, 100)]
+    tally = tally_of(CONFIGS["plain"], batches, [[0.95] * 6] * 2, decoder=decoder)
+    assert tally.rejected == {"duplicate": 6}
+    assert [cell.requests for cell in tally.cells.values()] == [6]
+    assert decoder.offsets == [0, 2, 3, 5, *range(100, 106)]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"format": "openai"}, {"strata": ("last_user.name",)}], ids=["openai", "last user"]
+)
+def test_what_is_not_plain_by_its_settings_is_always_decoded(settings: dict[str, Any]) -> None:
+    glance = compile_glance(TrafficConfig(jsonl=Path("prompts.jsonl"), **settings))
+    assert glance(b'{"prompt": "x"}') is None

@@ -23,6 +23,7 @@ def traffic(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
         yield family(names.SCORER_IN_USE, [((), float(scorer.helps))])
         yield family(names.SCORER_VARIANCE_RATIO, [((), scorer.variance_ratio)])
         yield family(names.SCORER_LAST_TRAINED, [((), timestamp(scorer.made_at))])
+    yield family(names.DEAD_LETTERS, from_zero(facts.dead_letter_outcomes, counters.dead_letters))
     yield family(names.STRATA, [((), snapshot.strata.kept)])
     yield family(names.VANISHED_STRATA, [((), len(snapshot.strata.vanished))])
     yield family(names.STRATUM_CHANGES, from_zero(list(StratumChange), snapshot.strata.changes))

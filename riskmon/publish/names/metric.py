@@ -7,6 +7,7 @@ from typing import Literal
 
 HARM = "harm"
 REASON = "reason"
+OUTCOME = "outcome"
 PART = "part"
 FLAG = "flag"
 CHANGE = "change"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import CHANGE, MODE, REASON, Metric
+from riskmon.publish.names.metric import CHANGE, MODE, OUTCOME, REASON, Metric
 
 INTAKE_INFO = Metric(
     "riskmon_intake_info",
@@ -30,6 +30,13 @@ PROMPTS_REJECTED = Metric(
     "messages",
     "Messages that could not be used, by reason.",
     (REASON,),
+)
+DEAD_LETTERS = Metric(
+    "riskmon_dead_letters_total",
+    "counter",
+    "messages",
+    "Rejected messages that were to be forwarded, by outcome; absent without a dead-letter topic.",
+    (OUTCOME,),
 )
 STRATA = Metric(
     "riskmon_strata",

@@ -11,7 +11,7 @@ from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
-    from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
@@ -19,27 +19,47 @@ with warnings.catch_warnings():
         CorruptRecordError,
         KafkaError,
         LogTruncationError,
+        MessageSizeTooLargeError,
         OffsetOutOfRangeError,
+        RecordListTooLargeError,
         UnknownTopicOrPartitionError,
         for_code,
     )
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.sasl import get_sasl_mechanism
+    from kafka.protocol.metadata import ApiVersionsRequest, MetadataRequest
+    from kafka.protocol.sasl import (
+        SaslAuthenticateRequest,
+        SaslAuthenticateResponse,
+        SaslHandshakeRequest,
+        SaslHandshakeResponse,
+    )
     from kafka.structs import OffsetAndMetadata
 
 __all__ = [
+    "ApiVersionsRequest",
     "ConsumerRebalanceListener",
     "CorruptRecordError",
     "KafkaError",
     "LogTruncationError",
+    "MessageSizeTooLargeError",
+    "MetadataRequest",
     "OffsetAndMetadata",
     "OffsetOutOfRangeError",
+    "RecordListTooLargeError",
+    "SaslAuthenticateRequest",
+    "SaslAuthenticateResponse",
+    "SaslHandshakeRequest",
+    "SaslHandshakeResponse",
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "client_options",
     "for_code",
+    "get_sasl_mechanism",
     "open_admin",
     "open_consumer",
     "open_member",
+    "open_producer",
 ]
 
 HEARTBEAT_MS = 3000
@@ -50,7 +70,7 @@ def client_options(config: KafkaConfig) -> dict[str, Any]:
     """Options that every client of this cluster shares.
 
     Raises:
-        ConfigError: a certificate or key file does not exist.
+        ConfigError: a certificate or key file does not exist, or is none.
     """
     security = config.security
     options: dict[str, Any] = {
@@ -107,6 +127,28 @@ def open_member(options: dict[str, Any], config: KafkaConfig, timeout_ms: int) -
             "heartbeat_interval_ms": min(HEARTBEAT_MS, session_ms // 3),
         },
         timeout_ms,
+    )
+
+
+def open_producer(options: dict[str, Any], timeout_ms: int) -> Any:
+    """A producer that gives up on a message in time; a KafkaError when the cluster does not answer in time.
+
+    The topic says how large a message may be, and whether there is one.
+    """
+    return _build(
+        KafkaProducer,
+        options
+        | {
+            "bootstrap_timeout_ms": timeout_ms,
+            "max_block_ms": timeout_ms,
+            "request_timeout_ms": timeout_ms,
+            "delivery_timeout_ms": timeout_ms,
+            "acks": "all",
+            "enable_idempotence": False,
+            "linger_ms": 0,
+            "max_request_size": 2**31 - 1,
+            "allow_auto_create_topics": False,
+        },
     )
 
 

@@ -15,15 +15,19 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import ConfigError, TrafficUnavailable
+from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
 from riskmon.records import Position
 from riskmon.traffic.kafka.reader import Reader, ReaderFault
+from riskmon.traffic.kafka.refusals import find_refusal
 
 log = logging.getLogger(__name__)
 
 
 class Cluster:
     """The connection to a cluster, and questions about one topic.
+
+    Before the client connects, `find_refusal` knocks: the libraries keep the reason of a refusal to their log, try a
+    wrong password many times over and report a time-out.
 
     Args:
         config: servers, topic, group and security.
@@ -41,6 +45,8 @@ class Cluster:
 
     def __init__(self, config: KafkaConfig, request_timeout_s: float, reader: Reader | None = None) -> None:
         self.reader = reader or make_reader(config, request_timeout_s)
+        self._config = config
+        self._timeout_s = request_timeout_s
         self.fault = "not connected yet"
         self.answered_at = self.discovered_at = -math.inf
         self._topic = config.topic
@@ -52,8 +58,12 @@ class Cluster:
         """Open the clients.
 
         Raises:
-            TrafficUnavailable: no broker answers, or it refuses us.
+            TrafficUnavailable: no broker answers.
+            TrafficRefused: a broker answers and does not let us in.
         """
+        if refusal := find_refusal(self._config, self._timeout_s):
+            self.fault = f"cannot read topic {self._topic!r} from Kafka: {refusal}"
+            raise TrafficRefused(self.fault)
         try:
             self.reader.connect()
         except ReaderFault as exc:

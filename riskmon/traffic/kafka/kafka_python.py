@@ -44,6 +44,7 @@ class KafkaPythonReader:
 
     def __init__(self, config: KafkaConfig, timeout_s: float) -> None:
         self._topic = config.topic
+        self._keeps_all = config.dead_letter_topic is not None
         self._options = client_options(config)
         self._timeout_ms = round(timeout_s * 1000)
         self._consumer: Any = None
@@ -132,6 +133,8 @@ class KafkaPythonReader:
                 [record.offset for record in records],
                 [record.timestamp for record in records],
                 [record.value for record in records],
+                keys=[record.key for record in records] if self._keeps_all else (),
+                headers=[record.headers for record in records] if self._keeps_all else (),
             )
             for (topic, partition), records in polled.items()
         ]

@@ -22,6 +22,7 @@ from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
 from riskmon.traffic.kafka.cluster import Cluster, warn_of_gap
+from riskmon.traffic.kafka.dead_letters import DeadLetterTopic
 from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, Reader, ReaderFault
 from riskmon.traffic.source import RawBatch
 
@@ -57,6 +58,11 @@ class KafkaSource:
         reader: Reader | None = None,
     ) -> None:
         self._cluster = Cluster(config, request_timeout_s, reader)
+        self.dead_letters = (
+            None
+            if config.dead_letter_topic is None
+            else DeadLetterTopic(config, config.dead_letter_topic, request_timeout_s)
+        )
         self._topic = config.topic
         self._policy = config.start
         self._discover_every_s = discover_every_s
@@ -132,6 +138,8 @@ class KafkaSource:
     def close(self) -> None:
         """See `Source.close`."""
         self._cluster.close()
+        if self.dead_letters is not None:
+            self.dead_letters.close()
 
     # ---- partitions
 
