@@ -46,6 +46,7 @@ def traffic(bootstrap: str, topic: str = "t", **kafka: Any) -> TrafficConfig:
         sample_per_window=8,
         sample_key=SecretStr("key"),
         flush_interval=timedelta(milliseconds=20),
+        max_ahead=timedelta(days=3650),  # real brokers date messages by the real clock
     )
 
 
