@@ -13,7 +13,7 @@ from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
 from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names.metric import CHANGE, REASON, TASK
+from riskmon.publish.names.metric import CHANGE, MODE, REASON, TASK
 
 _NOT_CHECKED = "The source was not checked yet"
 _UP = limits((None, RED), (1, GREEN))
@@ -81,9 +81,11 @@ def _up(docs: Docs) -> list[AnyPanel]:
         ).thresholds(limits((None, BLUE))),
         tile(
             "What is running?",
-            "Deployed model, judges in use, and version of riskmon.",
+            "Deployed model, judges in use, version of riskmon, and whether every message is read (stream) or random "
+            "ranges (seek).",
             "none",
             present(series(names.BUILD_INFO), "{{model}}, {{judge}}, riskmon {{version}}"),
+            present(series(names.INTAKE_INFO), f"intake: {{{{{MODE}}}}}"),
         )
         .text_mode(common.BigValueTextMode.NAME)
         .text(common_builders.VizTextDisplayOptions().value_size(15))

@@ -9,6 +9,7 @@
     │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     ├── StoreUnavailable        the database cannot be reached
+    │   └── BatchRefused        messages of a batch may have been counted already; resume from the stored offsets
     ├── DeliveryFailed          a report could not be written, posted or mailed
     ├── PromptFailed            one prompt has no estimate; the cycle goes on
     │   ├── PromptTooLong       context and answer do not fit the model
@@ -58,6 +59,10 @@ class TrafficUnavailable(RiskmonError):
 
 class StoreUnavailable(RiskmonError):
     """The database cannot be reached, or refuses the operation."""
+
+
+class BatchRefused(StoreUnavailable):
+    """What a batch counts does not follow on what the store has; drop it and resume from the stored offsets."""
 
 
 class WorkerLost(RiskmonError):

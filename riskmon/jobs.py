@@ -6,13 +6,14 @@ Every job reads the store, calls its stage and writes the store. Nothing here kn
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
 from riskmon.config import Config, TrafficConfig, stratum_label
+from riskmon.follower import Follower
 from riskmon.forecast import (
     VANISHED_LOOKBACK,
     change_between,
@@ -22,7 +23,7 @@ from riskmon.forecast import (
     serving_versions,
 )
 from riskmon.forecast import back_test as score_forecasts
-from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
+from riskmon.records import Backtest, Forecast, Hit, Horizon, IntakeBatch, JudgeError
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey
@@ -31,9 +32,12 @@ from riskmon.scoring import Example, open_sizes, train
 from riskmon.scoring.text import text_of
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
-from riskmon.traffic.intake import Intake
-from riskmon.traffic.source import Source
+from riskmon.traffic import open_intake
+from riskmon.traffic.left_out import LeftOut
+from riskmon.traffic.seek.source import RangeSource
+from riskmon.traffic.source import SharedSource, Source
 from riskmon.traffic.strata import UNKNOWN
+from riskmon.writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,6 @@ Stop = Callable[[], bool]
 BACKTEST_SPAN = timedelta(days=30)
 """Forecasts made within it are held against what came."""
 
-_STATUS_EVERY_S = 2.0
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
@@ -59,7 +62,7 @@ _TOLD = {
 
 
 def follow_traffic(
-    source: Source,
+    source: Source | RangeSource,
     store: Store,
     config: TrafficConfig,
     lookback_start: datetime,
@@ -70,34 +73,39 @@ def follow_traffic(
 ) -> None:
     """Count and sample traffic until told to stop; with `to_end`, until all that existed at the start is read.
 
-    Counts, sample and offsets of a batch are written in one transaction. After any error the caller starts this
-    again: reading then resumes from the stored offsets, so nothing is counted twice or lost.
+    Counts, sample and offsets of a batch are written in one transaction, in a thread beside the one that reads. After
+    any error the caller starts this again: reading then resumes from the stored offsets, so nothing is counted twice or
+    lost.
 
     Raises:
         TrafficUnavailable: the source cannot be reached.
-        StoreUnavailable: the store cannot be written.
+        StoreUnavailable: the store cannot be read, or refused a batch; with `to_end`, also where it cannot be written.
     """
-    keep = config.sample_per_window
-    source.start(store.next_offsets(source.topic))
-    if to_end:
-        source.mark_end()
+    keep, topic = config.sample_per_window, source.topic
+    ahead = LeftOut(store.counted_ahead(topic))
     sizes = open_sizes(config, store.scorer)
-    intake = Intake(source, config, store.kept_strata(), store.thresholds(keep, lookback_start), sizes)
-    reported = -np.inf
-    while not stop():
+    if sizes is not None:
+        sizes.look()
+    intake = open_intake(
+        source, config, store.kept_strata(), store.thresholds(keep, lookback_start), sizes, ahead
+    )
+
+    def write(batch: IntakeBatch) -> None:
+        # Before the batch, so that a failure has written nothing; in this thread, so that reading never waits.
         if sizes is not None:
-            sizes.renew()
-        batch = intake.collect(clock())
-        if batch.consumed or batch.next_offsets:
-            news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
-            intake.learn(news.kept)
-            _tell(news.events)
-            source.committed({partition: offset for (_, partition), offset in batch.next_offsets.items()})
-        if time.monotonic() - reported >= _STATUS_EVERY_S or source.caught_up():
-            store.write_traffic_status(source.status(clock()))
-            reported = time.monotonic()
-        if source.caught_up():
-            return
+            sizes.look()
+        news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+        intake.learn(news.kept)
+        _tell(news.events)
+
+    with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
+        follower = Follower(source, intake, writer, keep, clock, to_end=to_end)
+        if isinstance(source, SharedSource):
+            source.share(partial(store.next_offsets, topic), follower.give_up)
+        source.start(store.next_offsets(topic))
+        if to_end:
+            source.mark_end()
+        follower.run(stop)
 
 
 def _tell(events: Iterable[StratumEvent]) -> None:

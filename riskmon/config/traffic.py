@@ -45,16 +45,60 @@ class KafkaConfig(Section):
     bootstrap_servers: tuple[str, ...] = Field(min_length=1, description="host:port of one or more brokers")
     topic: str = Field(min_length=1, description="topic of production prompts")
     group_id: str = Field(
-        "riskmon", min_length=1, description="group under which offsets are shown to lag tools"
+        "riskmon",
+        min_length=1,
+        description="group that offsets are shown under, and that shares the partitions",
+    )
+    assignment: Literal["all", "group"] = Field(
+        "all",
+        description="`all`: this process reads every partition; `group`: processes of one group share them",
+    )
+    rebalance: Literal["cooperative", "eager"] = Field(
+        "cooperative",
+        description="how partitions move within a group: only those that must, or all at once; one for the group",
+    )
+    instance_id: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="name of this process in the group that outlives a restart, such as the pod's; unique",
+    )
+    session_timeout: Duration = Field(
+        timedelta(seconds=45),
+        ge=timedelta(seconds=1),
+        description="silence after which a group gives a member's partitions to others",
     )
     start: Literal["earliest", "latest"] = Field(
         "latest", description="where a partition without a stored offset begins"
     )
+    mode: Literal["stream", "seek"] = Field(
+        "stream",
+        description="stream reads and counts every message; seek reads random ranges, so that its cost does not follow "
+        "the traffic, and counts of strata are estimates",
+    )
     client: Literal["auto", "kafka-python", "confluent"] = Field(
         "auto",
-        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed",
+        description="library that reads; `confluent` is the faster, `auto` takes it where it is installed; "
+        "mode seek always reads with kafka-python",
     )
     security: KafkaSecurity = Field(KafkaSecurity(), description="how the broker is reached")
+
+    @model_validator(mode="after")
+    def _seek_is_alone(self) -> KafkaConfig:
+        if self.mode == "seek" and self.assignment == "group":
+            raise ValueError("mode seek reads a sample in one process; with it assignment must be all")
+        return self
+
+
+class SeekConfig(Section):
+    """How much is read of a topic with `traffic.kafka.mode: seek`."""
+
+    every: Duration = Field(
+        timedelta(minutes=1), description="time between two steps; each asks where the topic ends by now"
+    )
+    ranges: int = Field(
+        50, ge=2, le=10_000, description="ranges of offsets read at each step, spread over all that is new"
+    )
+    range_messages: int = Field(20, ge=1, le=10_000, description="offsets of each range")
 
 
 class FieldsConfig(Section):
@@ -86,6 +130,7 @@ class TrafficConfig(Section):
 
     kafka: KafkaConfig | None = Field(None, description="read from Kafka")
     jsonl: Path | None = Field(None, description="read from a file of JSON lines instead")
+    seek: SeekConfig = Field(SeekConfig(), description="how much is read where not all is")
     fields: FieldsConfig = Field(FieldsConfig(), description="JMESPath of each fact in a message")
     responses: ResponsesConfig = Field(
         ResponsesConfig(), description="what the deployed model's answers in the stream are worth"
@@ -134,6 +179,11 @@ class TrafficConfig(Section):
         if (self.kafka is None) == (self.jsonl is None):
             raise ValueError("give exactly one of kafka and jsonl")
         return self
+
+    @property
+    def seeks(self) -> bool:
+        """Whether requests are counted from random ranges of the topic, and not one by one."""
+        return self.kafka is not None and self.kafka.mode == "seek"
 
     @model_validator(mode="after")
     def _labels_differ(self) -> TrafficConfig:

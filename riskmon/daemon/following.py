@@ -12,10 +12,11 @@ from datetime import timedelta
 from riskmon import jobs, logs
 from riskmon.config import TrafficConfig
 from riskmon.daemon.ending import Ending
-from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError
+from riskmon.errors import BatchRefused, RiskmonError, StoreUnavailable, TrafficUnavailable, UserError
 from riskmon.records import TrafficStatus
 from riskmon.store import Store
 from riskmon.traffic import open_source
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Following:
         Raises:
             RiskmonError: the source or the store failed; nothing is retried.
         """
-        source = open_source(self._traffic)
+        source = open_source(self._traffic, alone=True)
         try:
             self._follow(source, to_end=True)
         finally:
@@ -91,6 +92,10 @@ class Following:
                 self._follow(source)
             except UserError as exc:
                 self._ending.begin_with(exc)
+            except BatchRefused as exc:
+                # Somebody else has counted, or the partitions moved: the stored offsets are right, and there at once.
+                log.warning("%s", exc, extra={"job": "intake"})
+                self._ending.wait(_RETRY_S[0])
             except (TrafficUnavailable, StoreUnavailable) as exc:
                 failures = 0 if time.monotonic() - started > 60 else failures
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
@@ -104,7 +109,7 @@ class Following:
         source.close()
         self._say_goodbye()
 
-    def _follow(self, source: Source, *, to_end: bool = False) -> None:
+    def _follow(self, source: Source | RangeSource, *, to_end: bool = False) -> None:
         since = self._clock() - self._lookback
         jobs.follow_traffic(
             source, self._store, self._traffic, since, self._clock, self._ending.begun, to_end=to_end

@@ -51,6 +51,7 @@ class Facts:
     Attributes:
         version: of riskmon. model: id of the deployed model.
         harms: in configured order.
+        intake_mode: how requests are counted, as in `traffic.kafka.mode`; empty without traffic.
         stratum_labels: Prometheus label names that split the traffic; empty when it is not split.
         reject_reasons, failure_reasons, jobs, worker_losses: known values of the labels `reason` and `task`; their
             counters start at 0 instead of appearing with the first event.
@@ -63,6 +64,7 @@ class Facts:
     version: str
     model: str
     harms: tuple[HarmFacts, ...]
+    intake_mode: str = ""
     stratum_labels: tuple[str, ...] = ()
     reject_reasons: tuple[str, ...] = ()
     failure_reasons: tuple[str, ...] = ()
@@ -90,11 +92,14 @@ class Facts:
         model = config.model.target
         if config.model.revision is not None:
             model = f"{model}@{config.model.revision}"
-        strata = config.traffic.strata if config.traffic is not None else ()
+        traffic = config.traffic
+        strata = traffic.strata if traffic is not None else ()
+        mode = "" if traffic is None else "seek" if traffic.seeks else "stream"
         return cls(
             version=version,
             model=model,
             harms=tuple(HarmFacts(h.name, h.judge.kind, h.budget_daily) for h in config.all_harms),
+            intake_mode=mode,
             stratum_labels=tuple(stratum_label(path) for path in strata),
             reject_reasons=tuple(reject_reasons),
             failure_reasons=(*(kind.reason for kind in PromptFailed.__subclasses__()), WorkerLost.reason),

@@ -138,6 +138,8 @@ class IntakeBatch:
         rejected: undecodable messages per reason.
         next_offsets: per (topic, partition), the offset to resume from.
         first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
+        passed_over: per (topic, partition), ranges [begin, end) of offsets in between that the batch does not count,
+            since they are counted already or are left for later.
         variances: sampling variance of `requests`, where it is not exact.
         scored: a scorer of prompts was in use, so that sizes tell of risk and not of how messages were read.
         scorer_failures: prompts that the scorer gave no usable score, per reason.
@@ -149,6 +151,7 @@ class IntakeBatch:
     rejected: Mapping[str, int] = field(default_factory=dict)
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    passed_over: Mapping[tuple[str, int], Sequence[tuple[int, int]]] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
     scored: bool = False
     scorer_failures: Mapping[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from riskmon.records.report import DeploymentReport, ReportCause, TrafficReport,
 from riskmon.records.sensitivity import SampleKey
 from riskmon.reporting.alerts import read_alerts
 from riskmon.reporting.contributions import key_of, largest
+from riskmon.reporting.counting import count_error
 from riskmon.reporting.harms import Measured, Sources, read_harm
 from riskmon.reporting.incidents import find_incidents
 from riskmon.reporting.limitations import limitations
@@ -123,6 +124,7 @@ def gather(
             since=since,
             alerts_asked=alerts.asked,
             sensitivity_known=found.sensitivity is not None,
+            count_error=count_error(windows, since, now, scope.window, config.require_traffic("report").seek),
         ),
         excerpts=config.report.excerpt_characters,
     )

@@ -36,6 +36,7 @@ from riskmon.records import (
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.observed import Observation
+from riskmon.records.ranges import Range
 from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
@@ -45,6 +46,7 @@ from riskmon.store import (
     counts,
     coverage,
     cycles,
+    files,
     forecasts,
     hits,
     intake,
@@ -116,9 +118,17 @@ class Store:
     # ---- intake
 
     def write_intake(
-        self, batch: IntakeBatch, *, keep: int, now: datetime, limits: StrataLimits | None = None
+        self,
+        batch: IntakeBatch,
+        *,
+        keep: int,
+        now: datetime,
+        limits: StrataLimits | None = None,
+        backfill: bool = False,
     ) -> StrataNews:
         """Adds a batch in one transaction: requests, sample, counters and the offsets they cover.
+
+        A batch that was written already, exactly as it is, changes nothing: it may be tried again after any fault.
 
         Args:
             batch: what one flush read. Each sampled prompt lies in a cell that the batch counts.
@@ -126,20 +136,32 @@ class Store:
             now: stamps new strata and moved offsets.
             limits: how many strata are kept apart; not given, all of them. Those beyond are counted in `other`, and
                 their samples with them.
+            backfill: it counts what the live reader left out, and where that goes on stays.
 
         Returns:
             The strata that are kept apart from here on, and which of them came.
 
         Raises:
-            StoreUnavailable: as every method, and where messages of the batch may have been counted already. Drop
-                the batch and resume from `next_offsets`.
+            BatchRefused: messages of the batch may have been counted already. Drop it and resume from `next_offsets`.
             ValueError: a sampled prompt lies in a cell that the batch does not count.
         """
-        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits)
+        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits, backfill=backfill)
 
     def next_offsets(self, topic: str) -> dict[int, int]:
-        """Offset to resume from, per partition that was ever read."""
+        """Offset from which the live reader resumes, per partition that it ever read."""
         return self._database.fetch(offsets.read, topic)
+
+    def counted(self, topic: str) -> dict[int, list[Range]]:
+        """Offsets that were counted, live or by a backfill, per partition: disjoint ranges in order."""
+        return self._database.fetch(offsets.read_counted, topic)
+
+    def counted_ahead(self, topic: str) -> dict[int, list[Range]]:
+        """Of `counted`, what lies ahead of the live reader, which will come to it; mostly nothing."""
+        return self._database.fetch(offsets.read_ahead, topic)
+
+    def file_topic(self, name: str, lines: Sequence[str], now: datetime) -> str:
+        """The topic under which a file's lines are counted, known by its content: see `riskmon.store.files`."""
+        return self._database.apply(files.topic_of, name, lines, now)
 
     def strata(self) -> list[Stratum]:
         """Known strata, in the order of first sight."""

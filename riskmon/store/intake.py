@@ -43,14 +43,18 @@ def write(
     keep: int,
     now: datetime,
     limits: StrataLimits | None = None,
+    backfill: bool = False,
 ) -> StrataNews:
-    """Adds a batch: offsets, strata, requests, sample, counters; gives the strata that are kept apart from here on.
+    """Adds a batch: offsets, strata, requests, sample, counters; nothing where exactly this batch was written already.
+
+    Gives the strata that are kept apart from here on.
 
     Raises:
-        StoreUnavailable: messages of the batch may have been counted already.
+        BatchRefused: messages of the batch may have been counted already.
         ValueError: a sampled prompt lies in a cell that the batch does not count.
     """
-    offsets.move(connection, batch, now)
+    if not (offsets.fill(connection, batch) if backfill else offsets.move(connection, batch, now)):
+        return StrataNews(tuple(strata.kept(connection)))
     batch, news = strata.settle(connection, batch, limits, now)
     lowered = _larger_cells(connection, batch, keep)
     kept_per_cell = _count_requests(connection, batch, keep, now)
@@ -117,6 +121,7 @@ def _count_requests(
         index_elements=[cells.c.window_start, cells.c.stratum_id],
         set_={
             "requests": cells.c.requests + new.requests,
+            "variance": cells.c.variance + new.variance,
             "keep": case((cells.c.keep < new.keep, cells.c.keep), else_=new.keep),
             "scored": or_(cells.c.scored, new.scored),
         },
@@ -128,6 +133,7 @@ def _count_requests(
                 "window_start": start,
                 "stratum_id": stratum_ids[stratum],
                 "requests": requests,
+                "variance": batch.variances.get((start, stratum), 0.0),
                 "keep": keep,
                 "scored": batch.scored,
             }

@@ -37,7 +37,7 @@ class JsonlSource:
         self._path = path
         self._max_line_bytes = max_line_bytes
         self._file: BinaryIO | None = None
-        self._offset = 0
+        self._offset = self._begun = 0
         self._mark: int | None = None
 
     @property
@@ -51,7 +51,8 @@ class JsonlSource:
         self._mark = None
         if not self._path.is_file():
             raise InputError(f"there is no file {self._path}; mend traffic.jsonl or create it")
-        self._open(next_offsets.get(PARTITION, 0))
+        self._begun = next_offsets.get(PARTITION, 0)
+        self._open(self._begun)
 
     def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
         """See `Source.poll`."""
@@ -66,6 +67,10 @@ class JsonlSource:
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
         return {PARTITION: self._offset}
+
+    def begun_offsets(self) -> dict[int, int]:
+        """See `Source.begun_offsets`."""
+        return {PARTITION: self._begun}
 
     def status(self, now: datetime) -> TrafficStatus:
         """See `Source.status`; lines not yet read are not counted, so the lag is 0 at the end and else unknown."""

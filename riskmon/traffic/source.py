@@ -11,10 +11,10 @@ earliest message otherwise: it was added later, and everything in it is new.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from riskmon.records import Position, TrafficStatus
 
@@ -111,6 +111,10 @@ class Source(Protocol):
         """Per partition, the offset after the last message that `poll` handed out or passed over."""
         ...
 
+    def begun_offsets(self) -> dict[int, int]:
+        """Per partition of `next_offsets`, where reading of it began: at `start`, or when it came up later."""
+        ...
+
     def status(self, now: datetime) -> TrafficStatus:
         """Whether the source answers, and how much of it is unread; never raises."""
         ...
@@ -133,4 +137,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+        ...
+
+
+@runtime_checkable
+class SharedSource(Source, Protocol):
+    """A source whose partitions are divided among several processes, and move between them while they read."""
+
+    def share(self, stored: Callable[[], Mapping[int, int]], give_up: Callable[[], None]) -> None:
+        """Say what to do when partitions move; called before `start`.
+
+        Args:
+            stored: the stored offset of every partition, asked when partitions come: another process has read them.
+            give_up: writes what was read so far, called before partitions go. It may be called within `poll` and
+                `close`, from another thread while the caller of these waits.
+        """
         ...

@@ -16,6 +16,7 @@ from riskmon.statistics import upper_limit
 NOT_FROM_SNAPSHOT = {
     "riskmon_store_up",
     "riskmon_build_info",
+    "riskmon_intake_info",
     "riskmon_role_info",
     "riskmon_risk_budget_daily_harmful_outputs",
     "riskmon_config_last_reload_successful",
@@ -281,6 +282,7 @@ def test_a_store_that_is_down_leaves_the_static_facts_and_the_process():
     text = generate_latest(build_registry(lambda: None, lambda: FACTS)).decode()
     assert set(expose(None)) == NOT_FROM_SNAPSHOT
     assert expose(None)["riskmon_store_up"] == {(): 0}
+    assert expose(None)["riskmon_intake_info"] == {("stream",): 1}
     assert "process_cpu_seconds_total" in text
 
 

@@ -10,7 +10,7 @@ from support.store_records import CHAT, CODE, HOUR, NOON, counted
 from riskmon.config_file import parse_config
 from riskmon.errors import ConfigError
 from riskmon.publish.reports import render_html, render_json, render_mail, render_markdown, render_text
-from riskmon.records import Stratum
+from riskmon.records import IntakeBatch, Stratum
 from riskmon.records.report import BudgetVerdict, IncidentKind, ReportCause, Trust
 from riskmon.records.strata import StratumChange, StratumEvent
 from riskmon.reporting.gather import gather
@@ -161,6 +161,28 @@ def test_a_configuration_without_traffic_is_the_users_to_fix(store, tmp_path):
     config = parse_config({k: v for k, v in settings().items() if k != "traffic"}, base=tmp_path)
     with pytest.raises(ConfigError, match="needs the section 'traffic'"):
         gather(store, config, NOW)
+
+
+def test_counts_that_are_estimates_are_said_to_be_with_their_error(store, config):
+    sentence = "counted from random ranges of the topic"
+    rows = ((CHAT, 90_000, 900.0**2), (CODE, 1_000, 200.0**2))
+    exact, estimated = (
+        IntakeBatch(
+            consumed=91_000,
+            requests={(NOON, stratum): requests for stratum, requests, _ in rows},
+            next_offsets={("prompts", 0): end},
+            variances={(NOON, stratum): variance for stratum, _, variance in rows} if end > 91_000 else {},
+        )
+        for end in (91_000, 182_000)
+    )
+    store.write_intake(exact, keep=5, now=NOW)
+    assert not any(sentence in said for said in gather(store, config, NOW).limitations)
+    store.write_intake(estimated, keep=5, now=NOW)
+    (said,) = (said for said in gather(store, config, NOW).limitations if sentence in said)
+    assert (
+        "standard error is 10% of the requests for route=code, which is known worst (95% limits 1,6" in said
+    )
+    assert "at most 5.25% for half of the strata" in said
 
 
 def test_strata_that_came_and_went_are_among_the_incidents(week, config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -21,6 +22,7 @@ from riskmon.records import (
     SampledPrompt,
     Stratum,
     TrafficStatus,
+    VolumeWindow,
 )
 from riskmon.store import Store
 
@@ -216,3 +218,13 @@ def test_the_newest_traffic_status_replaces_the_last(store: Store) -> None:
     down = TrafficStatus(False, None, NOON + timedelta(seconds=1), "the broker refuses the connection")
     store.write_traffic_status(down)
     assert store.traffic_status(NOON) == down
+
+
+def test_variances_of_estimated_counts_add_up(store: Store) -> None:
+    exact, estimated = counted(7, end=7), counted(120, end=127)
+    store.write_intake(exact, keep=5, now=NOON)
+    assert store.volume(NOON) == [VolumeWindow(NOON, CHAT, 7, 0.0)]
+    store.write_intake(replace(estimated, variances={(NOON, CHAT): 30.25}), keep=5, now=NOON)
+    later = replace(counted(40, end=167), variances={(NOON, CHAT): 2.5})
+    store.write_intake(later, keep=5, now=NOON)
+    assert store.volume(NOON) == [VolumeWindow(NOON, CHAT, 167, 32.75)]

@@ -33,6 +33,7 @@ FACTS = Facts(
     version="0.1.0",
     model="HuggingFaceTB/SmolLM2-135M-Instruct",
     harms=(HarmFacts("misuse", "regex", 10.0), HarmFacts("insult", "toxicity", 500.0)),
+    intake_mode="stream",
     stratum_labels=("route", "model"),
     reject_reasons=("not_json", "oversized"),
     failure_reasons=("too_long", "not_finite"),

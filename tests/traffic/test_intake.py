@@ -112,6 +112,7 @@ def test_counts_sample_rejections_and_offsets_of_one_batch(stream: Path) -> None
     assert smallest(batch.sample) == expected_sample(stream)
     assert len(batch.sample) == 4 * (K + 1)
     assert batch.next_offsets == {("stream.jsonl", 0): stream.stat().st_size}
+    assert batch.first_offsets == {("stream.jsonl", 0): 0}
     first = min(batch.sample, key=lambda sampled: sampled.priority).prompt
     assert first.content == f"text {first.id[1:]}"
     assert first.position is not None
@@ -219,7 +220,8 @@ def test_where_latest_begins_is_reported_before_any_message(unplugged_broker: Em
     source.start({})
     batch = Intake(source, config).collect(NOW)
     source.close()
-    assert batch == IntakeBatch(sample=[], next_offsets={(topic, 0): 0, (topic, 1): 3})
+    begins = {(topic, 0): 0, (topic, 1): 3}
+    assert batch == IntakeBatch(sample=[], next_offsets=begins, first_offsets=begins)
 
 
 def test_what_was_read_before_an_outage_is_not_lost(unplugged_broker: EmbeddedBroker) -> None:
@@ -262,6 +264,8 @@ class ByLength:
     def size(self, prompt: Prompt) -> float:
         self.scored += 1
         return {2: 0.1, 3: 0.5, 4: 2.0}[len(prompt.id)]
+
+    def renew(self) -> None: ...
 
     def take_failures(self) -> dict[str, int]:
         return {}

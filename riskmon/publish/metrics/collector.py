@@ -70,6 +70,7 @@ def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]
     """All other families; some may have no sample."""
     yield family(names.STORE_UP, [((), float(snapshot is not None))])
     yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])
+    yield family(names.INTAKE_INFO, [((facts.intake_mode,), 1.0)] if facts.intake_mode else [])
     yield from _of_process(facts)
     if snapshot is None:
         return

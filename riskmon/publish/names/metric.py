@@ -11,6 +11,7 @@ PART = "part"
 FLAG = "flag"
 CHANGE = "change"
 LEVEL = "level"
+MODE = "mode"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
 ROLE = "role"

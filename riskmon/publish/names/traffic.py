@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import CHANGE, REASON, Metric
+from riskmon.publish.names.metric import CHANGE, MODE, REASON, Metric
 
+INTAKE_INFO = Metric(
+    "riskmon_intake_info",
+    "gauge",
+    "1",
+    "Always 1; the label says whether every message is read and counted (stream), or random ranges of them, so that "
+    "counts of strata are estimates (seek).",
+    (MODE,),
+)
 PROMPTS_CONSUMED = Metric(
     "riskmon_prompts_consumed_total",
     "counter",
     "messages",
-    "Messages read from the source, rejected ones included.",
+    "Messages counted from the source, rejected ones included.",
 )
 PROMPTS_SAMPLED = Metric(
     "riskmon_prompts_sampled_total",
@@ -59,7 +67,8 @@ KAFKA_LAG = Metric(
     "riskmon_kafka_lag_messages",
     "gauge",
     "messages",
-    "Unread messages over all partitions; absent while unknown.",
+    "Messages over all partitions that are not counted yet; absent while unknown. In seek mode those since the last "
+    "step.",
 )
 KAFKA_LAST_CHECK = Metric(
     "riskmon_kafka_last_check_timestamp_seconds",

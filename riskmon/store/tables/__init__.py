@@ -9,8 +9,8 @@
            └─< cycle_health
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
-    offsets, counters, traffic_status, leases, store_keys, scorers              stand alone
-    forecasts, changes, plans, backtests                                        stand alone
+    offsets, counted, ingested_files, counters, traffic_status, leases, store_keys      stand alone
+    forecasts, changes, plans, backtests, scorers                                       likewise
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
@@ -26,19 +26,29 @@ from riskmon.store.tables.findings import estimates, hits, judged, verdicts
 from riskmon.store.tables.forecasting import backtests, changes, forecasts
 from riskmon.store.tables.sampling import cells, samples, scorers, strata, stratum_events
 from riskmon.store.tables.sensitivity import sensitivity_prompts, sensitivity_runs, sensitivity_strata
-from riskmon.store.tables.upkeep import counters, leases, offsets, store_keys, traffic_status
+from riskmon.store.tables.upkeep import (
+    counted,
+    counters,
+    ingested_files,
+    leases,
+    offsets,
+    store_keys,
+    traffic_status,
+)
 from riskmon.store.tables.work import cycle_health, cycles, plans, results
 
 __all__ = [
     "backtests",
     "cells",
     "changes",
+    "counted",
     "counters",
     "cycle_health",
     "cycles",
     "estimates",
     "forecasts",
     "hits",
+    "ingested_files",
     "judged",
     "leases",
     "metadata",

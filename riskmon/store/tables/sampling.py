@@ -50,6 +50,8 @@ cells = Table(
     Column("window_start", UtcDateTime, nullable=False),
     stratum(),
     Column("requests", BigInteger, nullable=False),
+    # Sampling variance of `requests`; 0 where every message was read.
+    Column("variance", Double, nullable=False, server_default="0"),
     # The smallest sample size this cell was ever pruned to: see `intake`.
     Column("keep", Integer, nullable=False),
     # The smallest priority that was refused or displaced; null where nothing was.

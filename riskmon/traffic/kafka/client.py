@@ -12,6 +12,9 @@ from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
     from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka.consumer.subscription_state import ConsumerRebalanceListener
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.errors import (
         CorruptRecordError,
         KafkaError,
@@ -24,6 +27,7 @@ with warnings.catch_warnings():
     from kafka.structs import OffsetAndMetadata
 
 __all__ = [
+    "ConsumerRebalanceListener",
     "CorruptRecordError",
     "KafkaError",
     "LogTruncationError",
@@ -35,7 +39,11 @@ __all__ = [
     "for_code",
     "open_admin",
     "open_consumer",
+    "open_member",
 ]
+
+HEARTBEAT_MS = 3000
+"""Between signs of life to the group; the answer tells that partitions are about to move."""
 
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
@@ -68,18 +76,37 @@ def open_admin(options: dict[str, Any], timeout_ms: int) -> Any:
 
 
 def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
-    """A consumer outside of any group; a KafkaError when the cluster does not answer in time."""
+    """A consumer, outside of any group unless options say so; a KafkaError when the cluster does not answer in time."""
     return _build(
         KafkaConsumer,
-        options
-        | {
+        {
             "bootstrap_timeout_ms": timeout_ms,
             "group_id": None,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": "read_committed",
             "allow_auto_create_topics": False,
+        }
+        | options,
+    )
+
+
+def open_member(options: dict[str, Any], config: KafkaConfig, timeout_ms: int) -> Any:
+    """A consumer that shares the partitions with its group; a KafkaError when the cluster does not answer in time."""
+    eager = config.rebalance == "eager"
+    session_ms = round(config.session_timeout.total_seconds() * 1000)
+    return open_consumer(
+        options
+        | {
+            "group_id": config.group_id,
+            "group_instance_id": config.instance_id,
+            "partition_assignment_strategy": (
+                RangePartitionAssignor if eager else CooperativeStickyAssignor,
+            ),
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": min(HEARTBEAT_MS, session_ms // 3),
         },
+        timeout_ms,
     )
 
 

@@ -12,9 +12,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import ConfigError, TrafficUnavailable
+from riskmon.records import Position
 from riskmon.traffic.kafka.reader import Reader, ReaderFault
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class Cluster:
     Args:
         config: servers, topic, group and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
+        reader: the client that reads, where it is not the configured one.
 
     Attributes:
         reader: the client that reads.
@@ -36,8 +39,8 @@ class Cluster:
         ConfigError: a certificate or key file does not exist, or the client asked for is not installed.
     """
 
-    def __init__(self, config: KafkaConfig, request_timeout_s: float) -> None:
-        self.reader = make_reader(config, request_timeout_s)
+    def __init__(self, config: KafkaConfig, request_timeout_s: float, reader: Reader | None = None) -> None:
+        self.reader = reader or make_reader(config, request_timeout_s)
         self.fault = "not connected yet"
         self.answered_at = self.discovered_at = -math.inf
         self._topic = config.topic
@@ -84,6 +87,11 @@ class Cluster:
         """Offset that the next message will get, per partition."""
         return self._ask(self.reader.ends, partitions)
 
+    def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
+        """Offset of the first message of that time or later, per partition that has one."""
+        stamp_ms = round(moment.timestamp() * 1000)
+        return self._ask(lambda asked: self.reader.offsets_at(asked, stamp_ms), partitions)
+
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset.
 
@@ -123,6 +131,10 @@ class Cluster:
         """Note that the cluster answered just now."""
         self.answered_at = time.monotonic()
         self.fault = ""
+
+    def silent_s(self) -> float:
+        """Seconds since the cluster answered."""
+        return time.monotonic() - self.answered_at
 
     def unavailable(self, exc: ReaderFault) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""
@@ -180,3 +192,23 @@ def make_reader(config: KafkaConfig, timeout_s: float) -> Reader:
     from riskmon.traffic.kafka.kafka_python import KafkaPythonReader
 
     return KafkaPythonReader(config, timeout_s)
+
+
+def warn_of_gap(wanted: Position, begin: int, end: int) -> None:
+    """Say what was lost where a partition now holds [begin, end), and reading should have gone on elsewhere."""
+    if wanted.offset < begin:
+        log.warning(
+            "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
+            begin - wanted.offset,
+            wanted,
+            begin,
+        )
+    else:
+        log.warning(
+            "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
+            "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
+            wanted,
+            end,
+            end - begin,
+            begin,
+        )

@@ -121,6 +121,11 @@ class ConfluentReader:
         """See `Reader.ends`."""
         return self._ask(OffsetSpec.latest(), partitions)  # type: ignore[no-untyped-call]
 
+    def offsets_at(self, partitions: Collection[int], moment_ms: int) -> dict[int, int]:
+        """See `Reader.offsets_at`."""
+        found = self._ask(OffsetSpec.for_timestamp(moment_ms), partitions)
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
     def assigned(self) -> set[int]:
         """See `Reader.assigned`."""
         return {handle.partition for handle in self._consumer.assignment()}

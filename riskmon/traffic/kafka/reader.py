@@ -79,6 +79,10 @@ class Reader(Protocol):
         """Offset that the next readable message will get, per partition."""
         ...
 
+    def offsets_at(self, partitions: Collection[int], moment_ms: int) -> dict[int, int]:
+        """Offset of the first message of that time or later, by the broker's time, per partition that has one."""
+        ...
+
     def assigned(self) -> set[int]:
         """Partitions that are read."""
         ...
