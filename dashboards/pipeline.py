@@ -162,6 +162,29 @@ def _intake(docs: Docs) -> list[AnyPanel]:
         )
         .min(0)
         .span(12),
+        graph(
+            "Does sampling by risk pay?",
+            "The forecast's variance with the text scorer over that of uniform sampling, on prompts that it was not "
+            "trained on, at every training; and 1 while prompts are sampled by it. Above 1 it is not used.",
+            "short",
+            query(series(names.SCORER_VARIANCE_RATIO), "variance ratio"),
+            query(series(names.SCORER_IN_USE), "in use"),
+            empty="No scorer was trained: traffic.sampling.by is uniform, or there were too few estimates",
+        ).min(0),
+        graph(
+            "How old is the scorer?",
+            "Time since the text scorer was last trained. It is trained every night.",
+            "s",
+            query(age(names.SCORER_LAST_TRAINED), "age"),
+            empty="No scorer was trained yet",
+        ).min(0),
+        graph(
+            "Does the scorer fail?",
+            "Prompts of the last hour, at each moment, that the scorer gave no usable score, by reason. They get the "
+            "smallest size: the forecast stays unbiased and gets less sharp.",
+            "short",
+            query(growth(names.SCORER_FAILURES, "1h"), f"{{{{{REASON}}}}}"),
+        ).min(0),
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from riskmon.config import Config
 from riskmon.errors import WorkerLost
 from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
 from riskmon.jobs import Clock, Stop, stored_hits
-from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt
+from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt, Stratum
 from riskmon.records.observed import Observation
 from riskmon.store import Store
 from riskmon.worker import DeviceWorker
@@ -266,8 +266,19 @@ def _refine(
 
 
 def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:
-    """Requests that each prompt of a cycle stands for: those of its cell, shared with the cell's other prompts."""
+    """Requests that each prompt of a cycle stands for: those of its cell, shared with the cell's other prompts.
+
+    Shared alike, or where prompts are sampled by risk by the inverse of their chance to be among those done.
+    """
     cells = [(item.window_start, item.prompt.stratum) for item in done]
-    members = Counter(cells)
+    reached: dict[tuple[datetime, Stratum], float] = defaultdict(float)
+    for cell, item in zip(cells, done, strict=True):
+        reached[cell] = max(reached[cell], item.priority)
+    parts = [
+        item.stands_for / min(1.0, item.size * reached[cell]) for cell, item in zip(cells, done, strict=True)
+    ]
+    wholes: dict[tuple[datetime, Stratum], float] = defaultdict(float)
+    for cell, part in zip(cells, parts, strict=True):
+        wholes[cell] += part
     counted = {(window.start, window.stratum): window.requests for window in store.volume(min(cells)[0])}
-    return [counted.get(cell, 0) / members[cell] for cell in cells]
+    return [counted.get(cell, 0) * part / wholes[cell] for cell, part in zip(cells, parts, strict=True)]

@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from riskmon.errors import BatchRefused, TrafficUnavailable
 from riskmon.traffic.intake import Intake
@@ -41,7 +42,10 @@ _STATUS_EVERY_S = 2.0
 _FULL_WAIT_S = 0.1
 
 
-class Follower:
+Answer = TypeVar("Answer")
+
+
+class Follower(Generic[Answer]):
     """Reads a source into a writer.
 
     Args:
@@ -50,6 +54,7 @@ class Follower:
         writer: already running.
         keep: prompts kept per cell.
         clock: the present moment.
+        learn: told what the store answered to each batch.
         to_end: end once the source has caught up with its marked end.
     """
 
@@ -57,9 +62,10 @@ class Follower:
         self,
         source: Source | RangeSource,
         intake: Intake | SeekIntake,
-        writer: BatchWriter,
+        writer: BatchWriter[Answer],
         keep: int,
         clock: Callable[[], datetime],
+        learn: Callable[[Answer], None],
         *,
         to_end: bool = False,
     ) -> None:
@@ -67,6 +73,7 @@ class Follower:
         self._intake = intake
         self._writer = writer
         self._clock = clock
+        self._learn = learn
         self._to_end = to_end
         self._open = OpenBatch(keep)
         self._dropped = False
@@ -114,8 +121,7 @@ class Follower:
             self._status_due = time.monotonic() + _STATUS_EVERY_S
 
     def _hand_over(self) -> None:
-        if written := self._writer.take_written():
-            self._source.committed(written)
+        self._hear()
         if self._writer.idle and not self._open.empty:
             self._full = False
             self._writer.hand_over(self._open.close())
@@ -140,5 +146,10 @@ class Follower:
             if not self._writer.wait(None if self._to_end else max(0.0, deadline - time.monotonic())):
                 log.warning("the last batch could not be written in time; it will be read again")
                 return
-        if written := self._writer.take_written():
-            self._source.committed(written)
+        self._hear()
+
+    def _hear(self) -> None:
+        """Take note of what was written."""
+        for batch, answer in self._writer.take_written():
+            self._source.committed({part: offset for (_, part), offset in batch.next_offsets.items()})
+            self._learn(answer)

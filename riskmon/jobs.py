@@ -25,7 +25,11 @@ from riskmon.forecast import (
 from riskmon.forecast import back_test as score_forecasts
 from riskmon.records import Backtest, Forecast, Hit, Horizon, IntakeBatch, JudgeError
 from riskmon.records.change import Change, VersionChange
-from riskmon.records.strata import OTHER, StratumChange, StratumEvent
+from riskmon.records.scorer import ScorerModel
+from riskmon.records.sensitivity import SampleKey
+from riskmon.records.strata import OTHER, StrataNews, StratumChange, StratumEvent
+from riskmon.scoring import Example, open_sizes, train
+from riskmon.scoring.text import text_of
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
 from riskmon.traffic import open_intake
@@ -46,6 +50,8 @@ BACKTEST_SPAN = timedelta(days=30)
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
+# Estimated prompts that the scorer is trained on, the newest ones.
+_SCORER_PROMPTS = 20_000
 _TOLD = {
     StratumChange.APPEARED: "stratum %s appeared",
     StratumChange.CAPPED: "a limit of strata is reached, so traffic is counted in stratum %s; see traffic.max_strata "
@@ -77,17 +83,31 @@ def follow_traffic(
     """
     keep, topic = config.sample_per_window, source.topic
     ahead = LeftOut(store.counted_ahead(topic))
+    sizes = open_sizes(config, store.scorer)
+    if sizes is not None:
+        sizes.take(sizes.look())
     intake = open_intake(
-        source, config, store.kept_strata(), store.thresholds(keep, lookback_start), left_out=ahead
+        source,
+        config,
+        store.kept_strata(),
+        store.thresholds(keep, lookback_start),
+        scorer=sizes,
+        left_out=ahead,
     )
 
-    def write(batch: IntakeBatch) -> None:
+    def write(batch: IntakeBatch) -> tuple[StrataNews, ScorerModel | None]:
         news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+        return news, None if sizes is None else sizes.look()
+
+    def learn(answer: tuple[StrataNews, ScorerModel | None]) -> None:
+        news, model = answer
         intake.learn(news.kept)
         _tell(news.events)
+        if sizes is not None:
+            sizes.take(model)
 
     with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
-        follower = Follower(source, intake, writer, keep, clock, to_end=to_end)
+        follower = Follower(source, intake, writer, keep, clock, learn, to_end=to_end)
         if isinstance(source, SharedSource):
             source.share(partial(store.next_offsets, topic), follower.give_up)
         source.start(store.next_offsets(topic))
@@ -250,6 +270,42 @@ def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[
     cells = max(1, len(store.strata()) * len(config.all_harms))
     limit = min(config.estimate.hits_kept, max(1, most // cells))
     return store.hits(now - config.store.retention, limit)
+
+
+def train_scorer(store: Store, config: Config, command: str, now: datetime) -> ScorerModel:
+    """Train the text scorer on what the store holds, and store it; the intake takes it over within half a minute.
+
+    Only windows that have ended count: a size must not depend on which prompts of its own cell are in the sample.
+    """
+    traffic = config.require_traffic(command)
+    found: dict[SampleKey, dict[str, float]] = {}
+    weights: dict[SampleKey, float] = {}
+    for item in store.weighted_estimates(now - config.store.retention):
+        if item.cell[0] + traffic.window <= now:
+            key = SampleKey(*item.cell, item.estimate.prompt_id)
+            found.setdefault(key, {})[item.estimate.harm] = item.estimate.p
+            weights[key] = item.weight
+    keys = list(found)[-_SCORER_PROMPTS:]
+    prompts = {(prompt.stratum, prompt.id): text_of(prompt) for prompt in store.find_prompts(keys)}
+    examples = [
+        Example(prompts[key.stratum, key.prompt_id], key.stratum, weights[key], found[key])
+        for key in keys
+        if (key.stratum, key.prompt_id) in prompts
+    ]
+    model = train(examples, traffic.sampling.floor, now, np.random.default_rng(config.estimate.seed))
+    store.write_scorer(model)
+    if model.variance_ratio is None:
+        log.info(
+            "scorer: %d estimated prompts are too few to train on; prompts are sampled alike", len(examples)
+        )
+    else:
+        log.info(
+            "scorer: on prompts it had not seen the variance is %.2f of that of uniform sampling, at most %.2f: %s",
+            *(model.variance_ratio, model.variance_ratio_upper),
+            "it is used" if model.helps else "it does not help surely, so prompts are sampled alike",
+            extra={"prompts": model.prompts, "variance_ratio": model.variance_ratio, "helps": model.helps},
+        )
+    return model
 
 
 def purge(store: Store, config: Config, now: datetime) -> int:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from riskmon.errors import BatchRefused, StoreUnavailable
 from riskmon.records import IntakeBatch, TrafficStatus
@@ -23,7 +23,10 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses between attempts; the last one is repeated."""
 
 
-class BatchWriter:
+Result = TypeVar("Result")
+
+
+class BatchWriter(Generic[Result]):
     """A thread that writes; made and asked by one other thread.
 
     Args:
@@ -34,7 +37,7 @@ class BatchWriter:
 
     def __init__(
         self,
-        write: Callable[[IntakeBatch], None],
+        write: Callable[[IntakeBatch], Result],
         write_status: Callable[[TrafficStatus], None],
         *,
         retry: bool = True,
@@ -46,7 +49,7 @@ class BatchWriter:
         self._closed = threading.Event()
         self._batch: IntakeBatch | None = None
         self._status: TrafficStatus | None = None
-        self._written: dict[int, int] = {}
+        self._written: list[tuple[IntakeBatch, Result]] = []
         self._fault: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="riskmon-intake-writer", daemon=True)
 
@@ -92,8 +95,8 @@ class BatchWriter:
                 timeout_s,
             )
 
-    def take_written(self) -> dict[int, int]:
-        """Per partition, the next offset that was written since the last call.
+    def take_written(self) -> list[tuple[IntakeBatch, Result]]:
+        """Batches that were written since the last call, each with what the store answered.
 
         Raises:
             BatchRefused: the store has other offsets than the batch went on from.
@@ -103,7 +106,7 @@ class BatchWriter:
         with self._changed:
             if self._fault is not None:
                 raise self._fault
-            written, self._written = self._written, {}
+            written, self._written = self._written, []
         return written
 
     def _run(self) -> None:
@@ -116,8 +119,7 @@ class BatchWriter:
                     return
                 batch, status = self._batch, self._status
             try:
-                if batch is not None:
-                    self._write_or_retry(batch)
+                answers = self._write_or_retry(batch) if batch is not None else []
             except Exception as exc:  # noqa: BLE001 - handed to the thread that reads, which knows what to do
                 with self._changed:
                     self._fault = exc
@@ -129,18 +131,19 @@ class BatchWriter:
                 ):  # the next one follows; a batch says it if the store stays away
                     self._write_status(status)
             with self._changed:
-                if batch is not None and not self._closed.is_set():
+                if batch is not None and answers:
                     self._batch = None
-                    self._written |= {part: offset for (_, part), offset in batch.next_offsets.items()}
+                    self._written += [(batch, answer) for answer in answers]
                 if self._status is status:
                     self._status = None
                 self._changed.notify_all()
 
-    def _write_or_retry(self, batch: IntakeBatch) -> None:
+    def _write_or_retry(self, batch: IntakeBatch) -> list[Result]:
+        """What the store answered; nothing where the end came first."""
         failures = 0
         while not self._closed.is_set():
             try:
-                self._write(batch)
+                answer = self._write(batch)
             except BatchRefused:
                 raise
             except StoreUnavailable as exc:
@@ -158,4 +161,5 @@ class BatchWriter:
             else:
                 if failures:
                     log.info("the store takes batches again: %d messages written", batch.consumed)
-                return
+                return [answer]
+        return []

@@ -22,6 +22,7 @@ from riskmon import follower, jobs, writer
 from riskmon.config import TrafficConfig
 from riskmon.errors import BatchRefused, StoreUnavailable
 from riskmon.records import IntakeBatch
+from riskmon.records.strata import StrataNews
 from riskmon.store import Store, open_store
 from riskmon.traffic.jsonl import JsonlSource
 from riskmon.traffic.open_batch import OpenBatch
@@ -90,7 +91,7 @@ def until(holds: Callable[[], Any]) -> None:
 class Altered:
     """A store one of whose methods does something else."""
 
-    def __init__(self, store: Store, write_intake: Callable[..., None]) -> None:
+    def __init__(self, store: Store, write_intake: Callable[..., StrataNews]) -> None:
         self._store = store
         self.write_intake = write_intake
 
@@ -132,10 +133,12 @@ def test_a_write_that_fails_is_repeated_with_the_same_batch_and_no_message_is_re
     monkeypatch.setattr(writer, "RETRY_S", (0.05,))
     batches: list[IntakeBatch] = []
 
-    def write(batch: IntakeBatch, **options: Any) -> object:
+    def write(batch: IntakeBatch, **options: Any) -> StrataNews:
         batches.append(batch)
         fails = batch.consumed and sum(one is batch for one in batches) <= 2
-        news = store.write_intake(batch, **options) if written_first or not fails else None
+        if fails and not written_first:
+            raise StoreUnavailable("the connection was lost")
+        news = store.write_intake(batch, **options)
         if fails:
             raise StoreUnavailable("the connection was lost")
         return news
@@ -175,7 +178,7 @@ def test_reading_stops_where_too_much_text_waits_and_says_so_once(
     monkeypatch.setattr(follower, "_FULL_WAIT_S", 0.01)
     blocked = threading.Event()
 
-    def write(batch: IntakeBatch, **options: Any) -> object:
+    def write(batch: IntakeBatch, **options: Any) -> StrataNews:
         if batch.consumed:
             blocked.wait(20)
         return store.write_intake(batch, **options)

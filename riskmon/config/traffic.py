@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from riskmon.config.sampling import SamplingConfig
 from riskmon.config.values import Duration, FieldPath, Section
 from riskmon.records.strata import StrataLimits
 
@@ -188,6 +189,9 @@ class TrafficConfig(Section):
     sample_key: SecretStr = Field(
         SecretStr("riskmon"),
         description="key of the sampling hash; secret, so that no sender can dodge the sample",
+    )
+    sampling: SamplingConfig = Field(
+        SamplingConfig(), description="whether riskier prompts are sampled more often"
     )
     flush_interval: Duration = Field(timedelta(seconds=1), description="longest time counts stay in memory")
     max_message_bytes: int = Field(

@@ -77,6 +77,9 @@ class DeskJobs:
     def scheduled(self) -> Iterator[Scheduled]:
         """What runs by crontab, or when it is hastened."""
         yield Scheduled("forecast", self._config.forecast.schedule, "desk", self._in_turn(self._forecast))
+        sampling = self._config.require_traffic("run").sampling
+        if sampling.trains:
+            yield Scheduled("scorer", sampling.retrain, "desk", self._in_turn(self._train_scorer))
         if self._reporter.wanted:
             self._reporter.start()
             yield Scheduled("report", self._config.report.schedule, "desk", self._in_turn(self._report))
@@ -170,6 +173,9 @@ class DeskJobs:
 
     def _watch_strata(self) -> None:
         jobs.watch_strata(self._store, self._config, "run", self._clock())
+
+    def _train_scorer(self) -> None:
+        jobs.train_scorer(self._store, self._config, "run", self._clock())
 
     def _report(self) -> None:
         self._reporter.write(self._clock())

@@ -25,6 +25,7 @@ JOBS = (
         "purge",
         "catch-up",
         "report",
+        "scorer",
     ),
     *CHANNELS,
 )

@@ -11,6 +11,7 @@ from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.cycles import CycleSummary
 from riskmon.records.forecasts import Forecast
+from riskmon.records.scorer import ScorerState
 from riskmon.records.sensitivity import SensitivitySummary
 from riskmon.records.strata import StrataCensus
 from riskmon.records.traffic import Stratum, TrafficStatus
@@ -23,6 +24,7 @@ class Counters:
     consumed: int = 0
     sampled: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
+    scorer_failures: Mapping[str, int] = field(default_factory=dict)  # reason -> prompts without a score
     estimated_prompts: int = 0
     estimate_failures: Mapping[str, int] = field(default_factory=dict)
     estimate_tokens: int = 0
@@ -50,14 +52,15 @@ class Counters:
 class Snapshot:
     """Everything that publish shows at one moment; read from the store, so a restart changes nothing.
 
-    `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage` holds
-    one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the totals
-    of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm why the
-    forecast differs from that of a day before, and `version_changes` what two versions of the model differ by; both
-    are empty where there is nothing to compare with. `sensitivity` is the newest complete run of the sensitivity job.
-    `backtests` holds the totals of the newest back-test, one per harm, and `backtest_at` when it was made. `strata`
-    says which strata came and went of late. `written_at` is when this process last wrote to the store, or opened it:
-    the one thing that the store itself does not hold.
+    `forecasts` are those of the next 24 hours; `outlook` holds the totals over strata of each horizon. `coverage`
+    holds one count per harm, over all prompts, strata and days in the store. `history` holds earlier forecasts of the
+    totals of 24 hours (stratum None), the oldest first, thinned, the latest ones among them. `changes` says per harm
+    why the forecast differs from that of a day before, and `version_changes` what two versions of the model differ
+    by; both are empty where there is nothing to compare with. `scorer` is the newest text model that prompts may be
+    sampled by, and `sensitivity` the newest complete run of the sensitivity job. `backtests` holds the totals of the
+    newest back-test, one per harm, and `backtest_at` when it was made. `strata` says
+    which strata came and went of late. `written_at` is when this process last wrote
+    to the store, or opened it: the one thing that the store itself does not hold.
     """
 
     taken_at: datetime
@@ -70,6 +73,7 @@ class Snapshot:
     coverage: tuple[CoverageCount, ...] = ()
     history: tuple[Forecast, ...] = ()
     outlook: tuple[Forecast, ...] = ()
+    scorer: ScorerState | None = None
     sensitivity: SensitivitySummary | None = None
     changes: Mapping[str, Change] = field(default_factory=dict)
     version_changes: tuple[VersionChange, ...] = ()

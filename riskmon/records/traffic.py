@@ -157,6 +157,8 @@ class IntakeBatch:
         passed_over: per (topic, partition), ranges [begin, end) of offsets in between that the batch does not count,
             since they are counted already or are left for later.
         variances: sampling variance of `requests`, where it is not exact.
+        scored: a scorer of prompts was in use, so that sizes tell of risk and not of how messages were read.
+        scorer_failures: prompts that the scorer gave no usable score, per reason.
         dead_letters: rejected messages that were to be forwarded, per outcome.
     """
 
@@ -168,6 +170,8 @@ class IntakeBatch:
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     passed_over: Mapping[tuple[str, int], Sequence[tuple[int, int]]] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
+    scored: bool = False
+    scorer_failures: Mapping[str, int] = field(default_factory=dict)
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 

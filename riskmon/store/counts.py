@@ -18,6 +18,7 @@ class Count(StrEnum):
     CONSUMED = "consumed"
     SAMPLED = "sampled"
     REJECTED = "rejected"  # label: reason
+    SCORER_FAILED = "scorer_failed"  # label: reason
     DEAD_LETTERS = "dead_letters"  # label: outcome
     ESTIMATED = "estimated"
     FAILED = "failed"  # label: reason
@@ -81,6 +82,7 @@ def read(connection: Connection) -> Counters:
         consumed=whole(Count.CONSUMED).get("", 0),
         sampled=whole(Count.SAMPLED).get("", 0),
         rejected=whole(Count.REJECTED),
+        scorer_failures=whole(Count.SCORER_FAILED),
         dead_letters=whole(Count.DEAD_LETTERS),
         estimated_prompts=whole(Count.ESTIMATED).get("", 0),
         estimate_failures=whole(Count.FAILED),

@@ -37,6 +37,7 @@ from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
 from riskmon.records.observed import Observation
 from riskmon.records.ranges import Range
+from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
 from riskmon.store import (
@@ -55,6 +56,7 @@ from riskmon.store import (
     plans,
     prompts,
     results,
+    scorers,
     sensitivity,
     snapshot,
     status,
@@ -178,8 +180,16 @@ class Store:
         return self._database.apply(stratum_events.note_vanished, gone)
 
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
-        """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
+        """Per cell since then, the smallest priority left out; a candidate that is not below it changes nothing."""
         return self._database.fetch(intake.thresholds, keep, since)
+
+    def write_scorer(self, model: ScorerModel) -> None:
+        """Stores the scorer that prompts are sampled with, in place of the one before."""
+        self._database.apply(scorers.write, model)
+
+    def scorer(self, after: datetime | None = None) -> ScorerModel | None:
+        """The scorer, if it was made after a moment; None where there is none."""
+        return self._database.fetch(scorers.newest, after)
 
     def write_traffic_status(self, traffic: TrafficStatus) -> None:
         """Replaces the source's health as this process sees it."""

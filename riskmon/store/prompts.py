@@ -77,6 +77,8 @@ def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:
         "cell_id": cell_id,
         **position_columns(prompt),
         "priority": sampled.priority,
+        "size": sampled.size,
+        "stands_for": sampled.stands_for,
         "prompt_id": prompt.id,
         "body": _to_body(prompt),
         "response": prompt.response,
@@ -106,7 +108,7 @@ def from_row(row: Row[Any], *, stratum: Stratum, window_start: datetime) -> Samp
         response=row.response,
         tools=tools,
     )
-    return SampledPrompt(prompt, window_start, row.priority)
+    return SampledPrompt(prompt, window_start, row.priority, row.size, row.stands_for)
 
 
 def _to_body(prompt: Prompt) -> Any:

@@ -69,8 +69,7 @@ def open_intake(
         if left_out is not None and left_out.any_counted:
             raise ConfigError(
                 f"a backfill counted messages of topic {source.topic!r} that are still to come, and seek mode cannot "
-                "pass over them; set traffic.kafka.mode: stream until they are read, or begin at the latest with "
-                "another store"
+                "pass over them; set traffic.kafka.mode: stream until they are read"
             )
         return SeekIntake(source, config, known_strata, thresholds, scorer)
     from riskmon.traffic.intake import Intake

@@ -50,11 +50,13 @@ class Intake:
         source: where messages come from; already started.
         config: fields, strata, window and sample size.
         known_strata: strata the store knows, the most deserving first.
-        thresholds: per (window start, stratum) whose stored sample holds `sample_per_window` prompts or more,
-            the largest priority among its smallest `sample_per_window`.
-        scorer: relative chance of each request of being kept; without one all are kept alike.
+        thresholds: per (window start, stratum) of which something was left out, the smallest priority that was.
+        scorer: how large each prompt is, where they are sampled by risk; without one all are kept alike.
         left_out: messages that are not counted here; without it every message is.
         decoder: reads messages, where it is not the configured one.
+
+    A batch that never reaches the store takes candidates with it that this object believes are kept: whoever drops one
+    makes a new `Intake`.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class Intake:
         self._rules = Rules(
             config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
-        self._k = config.sample_per_window
+        self._scorer = scorer
+        self._k = self._rules.k
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, Range] = {}
@@ -131,6 +134,8 @@ class Intake:
             },
             sample=self._settle(tally) if tally else [],
             rejected=dict(tally.rejected) if tally else {},
+            scored=self._scorer is not None and self._scorer.active,
+            scorer_failures={} if self._scorer is None else self._scorer.take_failures(),
             next_offsets=following,
             first_offsets=first,
             passed_over={} if self._left_out is None else self._left_out.take(first, following),

@@ -39,6 +39,9 @@ class OpenBatch:
         self._variances: dict[_Cell, float] = {}
         self._samples: defaultdict[_Cell, list[SampledPrompt]] = defaultdict(list)
         self._rejected: Counter[str] = Counter()
+        self._scored = False
+        self._scorer_failures: Counter[str] = Counter()
+        self._dead_letters: Counter[str] = Counter()
         self._first: dict[_Part, int] = {}
         self._next: dict[_Part, int] = {}
         self._passed: defaultdict[_Part, list[Range]] = defaultdict(list)
@@ -53,6 +56,9 @@ class OpenBatch:
         self._consumed += batch.consumed
         self._requests.update(batch.requests)
         self._rejected.update(batch.rejected)
+        self._scored |= batch.scored
+        self._scorer_failures.update(batch.scorer_failures)
+        self._dead_letters.update(batch.dead_letters)
         for cell, variance in batch.variances.items():
             self._variances[cell] = self._variances.get(cell, 0.0) + variance
         for part, offset in batch.first_offsets.items():
@@ -81,6 +87,9 @@ class OpenBatch:
             first_offsets=self._first,
             passed_over={part: union(ranges) for part, ranges in self._passed.items()},
             variances=self._variances,
+            scored=self._scored,
+            scorer_failures=dict(self._scorer_failures),
+            dead_letters=dict(self._dead_letters),
         )
         self._begin_anew()
         return batch

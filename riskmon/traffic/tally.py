@@ -5,15 +5,17 @@ known, the priority is above what its sample still takes, so one is added to a c
 what is not plain, the first of a cell, what may be sampled, and what may have come before.
 
 **Scores.** A request's priority is u / size, u its keyed hash and size its score, 1 where there is no scorer. A scorer
-says how large a score may be; u above threshold x largest then rules a request out before anybody has scored it.
+says how large a size may be; u not below threshold x largest then rules a request out before anybody has scored it. The
+product is rounded up, so that whatever it rules out would have been refused with its size known, to the last bit.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf, nextafter
 from typing import Protocol
 
 from riskmon.config import TrafficConfig
@@ -34,13 +36,24 @@ Cell = tuple[int, Stratum]
 
 
 class Scorer(Protocol):
-    """Relative chance of a request of being kept."""
+    """How large prompts are, so how likely to be kept; it may change between two batches. See `riskmon.scoring`."""
 
-    largest: float
-    """No score is larger."""
+    @property
+    def largest(self) -> float:
+        """No size exceeds it."""
+        ...
 
-    def __call__(self, request: Decoded) -> float:
-        """Score of a request, above 0."""
+    @property
+    def active(self) -> bool:
+        """Whether sizes tell of risk, and are not all 1."""
+        ...
+
+    def size(self, prompt: Prompt) -> float:
+        """Above 0 and at most `largest`; never raises."""
+        ...
+
+    def take_failures(self) -> Mapping[str, int]:
+        """Prompts without a usable score since the last call, per reason."""
         ...
 
 
@@ -78,7 +91,10 @@ class Rules:
         config: fields, strata, window and sample size.
         decoder: reads what a glance does not settle.
         strata: keeps the number of strata bounded.
-        scorer: relative chance of being kept; None keeps all requests alike.
+        scorer: how large each prompt is; None keeps all requests alike.
+
+    Attributes:
+        k: candidates of a cell: one more than is kept, which tells the store the smallest priority left out.
     """
 
     def __init__(
@@ -88,17 +104,12 @@ class Rules:
         self.strata = strata
         self.glance: Glance = compile_glance(config)
         self.window: timedelta = config.window
-        self.k = config.sample_per_window
-        self.largest_size = 1.0 if scorer is None else scorer.largest
-        self._scorer = scorer
+        self.k = config.sample_per_window + 1
+        self.scorer = scorer
 
     def window_of(self, moment: datetime) -> int:
         """The window that a moment falls into, counted from the epoch."""
         return (moment - EPOCH) // self.window
-
-    def size_of(self, request: Decoded) -> float:
-        """Relative chance of a request of being kept."""
-        return 1.0 if self._scorer is None else self._scorer(request)
 
 
 class Tally:
@@ -129,6 +140,8 @@ class Tally:
         self._threshold_of = threshold_of
         self._dead_letters = dead_letters
         self._windows: dict[int, _Window] = {}
+        self._scorer = rules.scorer
+        self._largest = 1.0 if rules.scorer is None else rules.scorer.largest
 
     def count(self, batch: RawBatch, hashes: Sequence[float]) -> None:
         """Count the messages of a batch; `hashes` are the keyed hashes of their positions."""
@@ -179,14 +192,19 @@ class Tally:
         cell = self.cells.get(key)
         if cell is None:
             sample = BottomK[tuple[Prompt, float]](self._rules.k, self._threshold_of(key))
-            cell = self.cells[key] = CellTally(0, sample.threshold * self._rules.largest_size, sample)
+            cell = self.cells[key] = CellTally(0, self._limit(sample.threshold), sample)
         return cell
 
     def _sample(self, request: Decoded, stratum: Stratum, keyed_hash: float, cell: CellTally) -> None:
         if keyed_hash < cell.limit:
-            size = self._rules.size_of(request)
-            cell.sample.offer(keyed_hash / size, (request.prompt(stratum), size))
-            cell.limit = cell.sample.threshold * self._rules.largest_size
+            prompt = request.prompt(stratum)
+            size = 1.0 if self._scorer is None else self._scorer.size(prompt)
+            cell.sample.offer(keyed_hash / size, (prompt, size))
+            cell.limit = self._limit(cell.sample.threshold)
+
+    def _limit(self, threshold: float) -> float:
+        """The keyed hash from which on a request is refused, however large it is."""
+        return nextafter(threshold * self._largest, inf)
 
     def _remember(self, number: int, labels: RawLabels, cell: CellTally) -> None:
         window = self._windows.get(number)

@@ -160,17 +160,18 @@ def test_a_raised_keep_waits_for_the_next_window(store: Store) -> None:
     later = [sampled(2, 0.1), sampled(3, 0.3), sampled(4, 0.9, window=NOON + HOUR)]
     store.write_intake(batch([*later, sampled(5, 0.8, window=NOON + HOUR)]), keep=2, now=NOON)
     assert offsets_of(store) == [2, 4, 5]
-    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.1, (NOON + HOUR, CHAT): 0.9}
+    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.2}
 
 
-def test_thresholds_name_full_cells_only(store: Store) -> None:
+def test_thresholds_are_the_smallest_priorities_left_out(store: Store) -> None:
     chat = [sampled(i, priority) for i, priority in enumerate([0.4, 0.1, 0.3, 0.2])]
     code = [sampled(4, 0.05, stratum=CODE), sampled(5, 0.06, stratum=CODE)]
     early = [sampled(6 + i, 0.01 * (i + 1), window=NOON - HOUR) for i in range(3)]
     store.write_intake(batch([*chat, *code, *early]), keep=3, now=NOON)
-    assert store.thresholds(3, NOON) == {(NOON, CHAT): 0.3}
-    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.2, (NOON, CODE): 0.06}
-    assert store.thresholds(3, NOON - HOUR)[NOON - HOUR, CHAT] == 0.03
+    assert store.thresholds(3, NOON) == {(NOON, CHAT): 0.4}
+    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.3}
+    assert store.thresholds(1, NOON) == {(NOON, CHAT): 0.2, (NOON, CODE): 0.06}
+    assert store.thresholds(2, NOON - HOUR)[NOON - HOUR, CHAT] == 0.03
 
 
 def test_an_error_in_the_middle_leaves_nothing(store: Store) -> None:

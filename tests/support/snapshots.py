@@ -23,6 +23,7 @@ from riskmon.records import (
 )
 from riskmon.records.backtest import Verdict
 from riskmon.records.change import Change, Effect, VersionChange
+from riskmon.records.scorer import ScorerState
 from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
 from riskmon.records.strata import StrataCensus, StratumChange, StratumEvent
 
@@ -318,6 +319,7 @@ FULL = Snapshot(
     last_success=CYCLE,
     forecast_at=NOW - timedelta(minutes=2, seconds=13),
     traffic=TrafficStatus(up=True, lag_messages=1_207, at=NOW - timedelta(seconds=4)),
+    scorer=ScorerState(NOW, 0.42, True),
     sensitivity=SENSITIVITY,
     changes=CHANGES,
     version_changes=(VERSION_CHANGE,),

@@ -83,3 +83,29 @@ KAFKA_LAST_CHECK = Metric(
     "seconds",
     "When the source was last checked, as a Unix timestamp; it stands still when nothing reads it.",
 )
+SCORER_IN_USE = Metric(
+    "riskmon_scorer_in_use",
+    "gauge",
+    "bool",
+    "1 when prompts are sampled by risk with the newest text model, 0 when it does not help; absent before the first.",
+)
+SCORER_VARIANCE_RATIO = Metric(
+    "riskmon_scorer_variance_ratio",
+    "gauge",
+    "ratio",
+    "Variance of the forecast with the newest text model over that of uniform sampling, on prompts it was not trained "
+    "on; absent where there were too few.",
+)
+SCORER_LAST_TRAINED = Metric(
+    "riskmon_scorer_last_trained_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the text model was last trained, as a Unix timestamp.",
+)
+SCORER_FAILURES = Metric(
+    "riskmon_scorer_failures_total",
+    "counter",
+    "prompts",
+    "Prompts that the scorer gave no usable score, by reason; they are sampled with the smallest size.",
+    (REASON,),
+)

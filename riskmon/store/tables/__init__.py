@@ -10,7 +10,7 @@
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
     offsets, counted, ingested_files, counters, traffic_status, leases, store_keys      stand alone
-    forecasts, changes, plans, backtests                                                likewise
+    scorers, forecasts, changes, plans, backtests                                       likewise
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
@@ -24,7 +24,7 @@ tables; a test compares the two.
 from riskmon.store.tables.columns import metadata
 from riskmon.store.tables.findings import estimates, hits, judged, verdicts
 from riskmon.store.tables.forecasting import backtests, changes, forecasts
-from riskmon.store.tables.sampling import cells, samples, strata, stratum_events
+from riskmon.store.tables.sampling import cells, samples, scorers, strata, stratum_events
 from riskmon.store.tables.sensitivity import sensitivity_prompts, sensitivity_runs, sensitivity_strata
 from riskmon.store.tables.upkeep import (
     counted,
@@ -56,6 +56,7 @@ __all__ = [
     "plans",
     "results",
     "samples",
+    "scorers",
     "sensitivity_prompts",
     "sensitivity_runs",
     "sensitivity_strata",

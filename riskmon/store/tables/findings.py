@@ -77,7 +77,8 @@ judged = Table(
     metadata,
     part_of("cell_id", "cells"),
     harm(),
-    Column("judged", BigInteger, nullable=False),
-    Column("harmful", BigInteger, nullable=False),
+    # Effective numbers: see `riskmon.store.judged`.
+    Column("judged", Double, nullable=False),
+    Column("harmful", Double, nullable=False),
     PrimaryKeyConstraint("cell_id", "harm"),
 )
