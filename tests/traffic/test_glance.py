@@ -228,7 +228,7 @@ def test_what_may_be_sampled_is_decoded() -> None:
     decoder = SpiedDecoder(CONFIGS["plain"])
     values = [orjson.dumps({"prompt": "x", "timestamp": "2026-11-03T12:00:00Z", "n": n}) for n in range(10)]
     batch = RawBatch("prompts", 0, range(10), [-1] * 10, values)
-    hashes = [0.95, 0.95, 0.5, 0.95, 0.91, 0.1, 0.9, 0.95, 0.95, 0.95]
+    hashes = [0.95, 0.95, 0.5, 0.95, 0.91, 0.1, 0.905, 0.95, 0.95, 0.95]
     tally = tally_of(CONFIGS["plain"], [batch], [hashes], decoder=decoder)
     assert decoder.offsets == [0, 2, 5]
     [cell] = tally.cells.values()
