@@ -13,7 +13,7 @@ from dashboards.links import Docs
 from dashboards.panels import AMBER, BLUE, GREEN, RED, graph, limits, tile
 from dashboards.queries import age, growth, present, query, rate, series
 from riskmon.publish import names
-from riskmon.publish.names.metric import REASON, TASK
+from riskmon.publish.names.metric import CHANGE, MODE, OUTCOME, REASON, TASK
 
 _NOT_CHECKED = "The source was not checked yet"
 _UP = limits((None, RED), (1, GREEN))
@@ -81,9 +81,11 @@ def _up(docs: Docs) -> list[AnyPanel]:
         ).thresholds(limits((None, BLUE))),
         tile(
             "What is running?",
-            "Deployed model, judges in use, and version of riskmon.",
+            "Deployed model, judges in use, version of riskmon, and whether every message is read (stream) or random "
+            "ranges (seek).",
             "none",
             present(series(names.BUILD_INFO), "{{model}}, {{judge}}, riskmon {{version}}"),
+            present(series(names.INTAKE_INFO), f"intake: {{{{{MODE}}}}}"),
         )
         .text_mode(common.BigValueTextMode.NAME)
         .text(common_builders.VizTextDisplayOptions().value_size(15))
@@ -126,17 +128,63 @@ def _intake(docs: Docs) -> list[AnyPanel]:
             query(growth(names.PROMPTS_REJECTED, "1h"), f"{{{{{REASON}}}}}"),
         )
         .min(0)
-        .links([docs.runbook("RiskmonMessagesRejected")])
-        .span(12),
+        .links([docs.runbook("RiskmonMessagesRejected")]),
         graph(
             "How much of it is rejected?",
             "Share of the messages read that could not be used.",
             "percentunit",
             query(f"sum({rate(names.PROMPTS_REJECTED)}) / ({rate(names.PROMPTS_CONSUMED)} > 0)", "rejected"),
             empty="No message was read in this time range",
+        ).min(0),
+        graph(
+            "Do rejected messages reach their topic?",
+            "Messages of the last hour, at each moment, forwarded to the dead-letter topic, by outcome. "
+            "docs/messages.md explains them.",
+            "short",
+            query(growth(names.DEAD_LETTERS, "1h"), f"{{{{{OUTCOME}}}}}"),
+            empty="No dead-letter topic is configured",
+        ).min(0),
+        graph(
+            "Do strata come and go?",
+            "Strata that appeared, vanished or came back in the last 24 hours, at each moment. Capped: a limit was "
+            "reached, and traffic beyond it is counted in `other`. Reports name them.",
+            "short",
+            query(growth(names.STRATUM_CHANGES, "24h"), f"{{{{{CHANGE}}}}}"),
         )
         .min(0)
         .span(12),
+        graph(
+            "How many strata are there?",
+            "Strata that are kept apart, and strata that had traffic and have none now.",
+            "short",
+            query(series(names.STRATA), "kept apart"),
+            query(series(names.VANISHED_STRATA), "vanished"),
+        )
+        .min(0)
+        .span(12),
+        graph(
+            "Does sampling by risk pay?",
+            "The forecast's variance with the text scorer over that of uniform sampling, on prompts that it was not "
+            "trained on, at every training; and 1 while prompts are sampled by it. Above 1 it is not used.",
+            "short",
+            query(series(names.SCORER_VARIANCE_RATIO), "variance ratio"),
+            query(series(names.SCORER_IN_USE), "in use"),
+            empty="No scorer was trained: traffic.sampling.by is uniform, or there were too few estimates",
+        ).min(0),
+        graph(
+            "How old is the scorer?",
+            "Time since the text scorer was last trained. It is trained every night.",
+            "s",
+            query(age(names.SCORER_LAST_TRAINED), "age"),
+            empty="No scorer was trained yet",
+        ).min(0),
+        graph(
+            "Does the scorer fail?",
+            "Prompts of the last hour, at each moment, that the scorer gave no usable score, by reason. They get the "
+            "smallest size: the forecast stays unbiased and gets less sharp.",
+            "short",
+            query(growth(names.SCORER_FAILURES, "1h"), f"{{{{{REASON}}}}}"),
+        ).min(0),
     ]
 
 

@@ -130,9 +130,14 @@ def _observed() -> timeseries.Panel:
         graph(
             "Did production show harm?",
             "Production responses that the judge found harmful, in the last 24 hours at each moment. Only those of "
-            "sampled prompts are judged, so these are not all. Dashed, on the right: how many were judged.",
+            "sampled prompts are judged, so these are not all. Missed: harm that no proposal reaches. Dashed, on the "
+            "right: how many were judged.",
             "short",
             query(growth(names.OBSERVED_HARMFUL_OUTPUTS, "24h"), f"{_EACH_HARM}: harmful"),
+            query(
+                growth(names.OBSERVED_UNCOVERED_HARMFUL_OUTPUTS, "24h"),
+                f"{_EACH_HARM}: missed by the proposals",
+            ),
             query(growth(names.OBSERVED_OUTPUTS, "24h"), f"{_EACH_HARM}: judged"),
             empty="No responses in the traffic: traffic.fields.response",
         )

@@ -1,4 +1,4 @@
-"""One estimate cycle: plans from earlier hits, every prompt's draws, further draws where they matter.
+"""One estimate cycle: plans from earlier hits, production responses, every prompt's draws, more where they matter.
 
 Reads the store, asks the device worker, writes the store. A cycle may end at any point (budget, deadline, signal, a
 lost worker): what is finished is in the store, and the summary says what was left out.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +17,8 @@ from riskmon.config import Config
 from riskmon.errors import WorkerLost
 from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
 from riskmon.jobs import Clock, Stop, stored_hits
-from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt
+from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt, Stratum
+from riskmon.records.observed import Observation
 from riskmon.store import Store
 from riskmon.worker import DeviceWorker
 
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 _CYCLE_PROMPTS = 5_000
 # Hits read for one choice of plans, over all strata and harms; bounds memory at a few hundred MB.
 _PLAN_HITS = 20_000
+# Part of a cycle's deadline that judging production responses may take: a slow judge must leave time to draw.
+_RESPONSES_SHARE = 0.1
+# Responses in a row without anything readable: the judge is away, and the rest waits for it instead of being given up.
+_JUDGE_AWAY = 3
 # Losses of the worker in one cycle after which the fault is no longer taken for a single prompt's.
 _WORKER_LOSSES = 3
 
@@ -36,30 +41,36 @@ def estimate_cycle(
 ) -> CycleSummary | None:
     """Estimate the sampled prompts that wait, within the device budget; every finished prompt is stored at once.
 
-    First the plans are chosen from the hits of earlier cycles. Then every prompt gets its draws, in an order of which
-    any prefix is a fair sample. What the budget has left goes to the prompts that matter most to the forecast.
+    First the plans are chosen from the hits of earlier cycles. Production responses are judged, as many as there is a
+    budget for. Then every prompt gets its draws, in an order of which any prefix is a fair sample. What the budget has
+    left goes to the prompts that matter most to the forecast.
 
     Args:
         stop: asked before each prompt; a True ends the cycle early.
         give_up: asked while a prompt is under way; a True abandons it.
 
     Returns:
-        What was done, as stored; None when no prompt was waiting.
+        What was done, as stored; None when no prompt was waiting, though responses may have been.
 
     Raises:
         StoreUnavailable: the store cannot be read or written; what was stored stays.
         UserError: a worker that had to be restarted can no longer load the model.
     """
     started_at = clock()
-    waiting = store.pending_prompts(started_at - config.forecast.lookback, _CYCLE_PROMPTS)
+    since = started_at - config.forecast.lookback
+    waiting = store.pending_prompts(since, _CYCLE_PROMPTS)
+    responses = store.unjudged_responses(since, config.estimate.responses.judge_per_cycle)
+    device = _Device(worker, time.monotonic() + config.estimate.deadline.total_seconds(), give_up)
     if not waiting:
+        if responses:
+            _only_responses(store, device, config, responses, started_at, clock, stop)
         return None
     log.info("estimate cycle: %d prompts waiting", len(waiting), extra={"waiting": len(waiting)})
-    device = _Device(worker, time.monotonic() + config.estimate.deadline.total_seconds(), give_up)
     cycle = store.begin_cycle(started_at)
     results: list[PromptResult] = []
     try:
         _choose_plans(store, device, config, started_at)
+        _judge_responses(store, device, config, responses, clock, stop)
         # Without a pilot nothing says where further draws would help, so nothing is held back for them.
         refines = config.experts and config.estimate.pilot_samples
         held_back = config.estimate.refine_share if refines else 0.0
@@ -129,6 +140,21 @@ class _Device:
         finally:
             self._longest_s = max(self._longest_s, time.monotonic() - begun)
 
+    def observe(self, prompt: Prompt) -> Observation:
+        """A response that costs the worker its life is given up without a verdict: it would cost the next one too."""
+        try:
+            return self.worker.observe(prompt, self.deadline, self.give_up)
+        except WorkerLost as exc:
+            self._losses += 1
+            if self.hopeless() or self._losses >= _WORKER_LOSSES:
+                raise
+            log.error(
+                "response to prompt %r left out: %s",
+                *(prompt.id, exc),
+                extra={"prompt_id": prompt.id, "reason": WorkerLost.reason},
+            )
+            return Observation(prompt, {})
+
     def late(self) -> bool:
         """Whether one more prompt like the slowest so far would overrun the deadline.
 
@@ -154,6 +180,56 @@ def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) 
         return
     store.write_plans(plans)
     log.info("plan of the cycle: %s", plans[0].reason, extra={"hits": len(hits)})
+
+
+def _only_responses(
+    store: Store,
+    device: _Device,
+    config: Config,
+    responses: Sequence[SampledPrompt],
+    now: datetime,
+    clock: Clock,
+    stop: Stop,
+) -> None:
+    """Judge responses where no prompt waits: no cycle, so that the last one's health stays in view."""
+    try:
+        _choose_plans(store, device, config, now)
+        _judge_responses(store, device, config, responses, clock, stop)
+    except WorkerLost as exc:
+        log.error("judging of production responses broken off: %s", exc, extra={"job": "estimate"})
+
+
+def _judge_responses(
+    store: Store,
+    device: _Device,
+    config: Config,
+    responses: Sequence[SampledPrompt],
+    clock: Clock,
+    stop: Stop,
+) -> None:
+    """Judge responses in the order given, of which any prefix is a fair sample; every verdict is stored at once."""
+    until = time.monotonic() + _RESPONSES_SHARE * config.estimate.deadline.total_seconds()
+    judged = away = 0
+    for item in responses:
+        if stop() or device.late() or time.monotonic() > until:
+            break
+        seen = device.observe(item.prompt)
+        away = away + 1 if seen.away else 0
+        if away == _JUDGE_AWAY:
+            log.warning(
+                "no judge reads production responses; %d wait for the next cycle",
+                len(responses) - judged,
+                extra={"job": "estimate", "responses": len(responses) - judged},
+            )
+            break
+        store.write_observation(seen, clock())
+        judged += 1
+    if responses:
+        log.info(
+            "%d of %d production responses judged",
+            *(judged, len(responses)),
+            extra={"judged": judged, "responses": len(responses)},
+        )
 
 
 def _refine(
@@ -190,8 +266,19 @@ def _refine(
 
 
 def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:
-    """Requests that each prompt of a cycle stands for: those of its cell, shared with the cell's other prompts."""
+    """Requests that each prompt of a cycle stands for: those of its cell, shared with the cell's other prompts.
+
+    Shared alike, or where prompts are sampled by risk by the inverse of their chance to be among those done.
+    """
     cells = [(item.window_start, item.prompt.stratum) for item in done]
-    members = Counter(cells)
+    reached: dict[tuple[datetime, Stratum], float] = defaultdict(float)
+    for cell, item in zip(cells, done, strict=True):
+        reached[cell] = max(reached[cell], item.priority)
+    parts = [
+        item.stands_for / min(1.0, item.size * reached[cell]) for cell, item in zip(cells, done, strict=True)
+    ]
+    wholes: dict[tuple[datetime, Stratum], float] = defaultdict(float)
+    for cell, part in zip(cells, parts, strict=True):
+        wholes[cell] += part
     counted = {(window.start, window.stratum): window.requests for window in store.volume(min(cells)[0])}
-    return [counted.get(cell, 0) / members[cell] for cell in cells]
+    return [counted.get(cell, 0) * part / wholes[cell] for cell, part in zip(cells, parts, strict=True)]

@@ -8,7 +8,9 @@
     │   ├── ExpertUnusable      an expert with another vocabulary, or equal to the target
     │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
+    │   └── TrafficRefused      it answers and turns us away: settings on one of the two sides are wrong
     ├── StoreUnavailable        the database cannot be reached
+    │   └── BatchRefused        messages of a batch may have been counted already; resume from the stored offsets
     ├── DeliveryFailed          a report could not be written, posted or mailed
     ├── PromptFailed            one prompt has no estimate; the cycle goes on
     │   ├── PromptTooLong       context and answer do not fit the model
@@ -56,8 +58,16 @@ class TrafficUnavailable(RiskmonError):
     """The traffic source cannot be reached at present; the caller may retry."""
 
 
+class TrafficRefused(TrafficUnavailable):
+    """The traffic source answers and turns us away; trying again helps once somebody has mended a setting."""
+
+
 class StoreUnavailable(RiskmonError):
     """The database cannot be reached, or refuses the operation."""
+
+
+class BatchRefused(StoreUnavailable):
+    """What a batch counts does not follow on what the store has; drop it and resume from the stored offsets."""
 
 
 class WorkerLost(RiskmonError):

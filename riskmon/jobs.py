@@ -6,22 +6,38 @@ Every job reads the store, calls its stage and writes the store. Nothing here kn
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
-from riskmon.config import Config, TrafficConfig
+from riskmon.config import Config, TrafficConfig, stratum_label
+from riskmon.follower import Follower
+from riskmon.forecast import (
+    VANISHED_LOOKBACK,
+    change_between,
+    change_of_version,
+    find_vanished,
+    make_forecasts,
+    serving_versions,
+)
 from riskmon.forecast import back_test as score_forecasts
-from riskmon.forecast import change_between, change_of_version, make_forecasts, serving_versions
-from riskmon.records import Backtest, Forecast, Hit, Horizon, JudgeError
+from riskmon.records import Backtest, Forecast, Hit, Horizon, IntakeBatch, JudgeError
 from riskmon.records.change import Change, VersionChange
+from riskmon.records.scorer import ScorerModel
+from riskmon.records.sensitivity import SampleKey
+from riskmon.records.strata import OTHER, StrataNews, StratumChange, StratumEvent
+from riskmon.scoring import Example, open_sizes, train
+from riskmon.scoring.text import text_of
 from riskmon.statistics import load_judge_error
 from riskmon.store import Store
-from riskmon.traffic.intake import Intake
-from riskmon.traffic.source import Source
-from riskmon.traffic.strata import OTHER, UNKNOWN
+from riskmon.traffic import open_intake
+from riskmon.traffic.left_out import LeftOut
+from riskmon.traffic.seek.source import RangeSource
+from riskmon.traffic.source import SharedSource, Source
+from riskmon.traffic.strata import UNKNOWN
+from riskmon.writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +47,22 @@ Stop = Callable[[], bool]
 BACKTEST_SPAN = timedelta(days=30)
 """Forecasts made within it are held against what came."""
 
-_STATUS_EVERY_S = 2.0
 # Nearest to a day before, so that both forecasts speak of the same hours; a missed run or two leave one within this.
 _DAY, _DAY_MAY_DIFFER_BY = timedelta(hours=24), timedelta(hours=4)
 _MODEL_LABEL = "model"
+# Estimated prompts that the scorer is trained on, the newest ones.
+_SCORER_PROMPTS = 20_000
+_TOLD = {
+    StratumChange.APPEARED: "stratum %s appeared",
+    StratumChange.CAPPED: "a limit of strata is reached, so traffic is counted in stratum %s; see traffic.max_strata "
+    "and traffic.max_label_values",
+    StratumChange.VANISHED: "stratum %s vanished",
+    StratumChange.REAPPEARED: "stratum %s reappeared",
+}
 
 
 def follow_traffic(
-    source: Source,
+    source: Source | RangeSource,
     store: Store,
     config: TrafficConfig,
     lookback_start: datetime,
@@ -49,29 +73,78 @@ def follow_traffic(
 ) -> None:
     """Count and sample traffic until told to stop; with `to_end`, until all that existed at the start is read.
 
-    Counts, sample and offsets of a batch are written in one transaction. After any error the caller starts this
-    again: reading then resumes from the stored offsets, so nothing is counted twice or lost.
+    Counts, sample and offsets of a batch are written in one transaction, in a thread beside the one that reads. After
+    any error the caller starts this again: reading then resumes from the stored offsets, so nothing is counted twice or
+    lost.
 
     Raises:
         TrafficUnavailable: the source cannot be reached.
-        StoreUnavailable: the store cannot be written.
+        StoreUnavailable: the store cannot be read, or refused a batch; with `to_end`, also where it cannot be written.
     """
-    keep = config.sample_per_window
-    source.start(store.next_offsets(source.topic))
-    if to_end:
-        source.mark_end()
-    intake = Intake(source, config, store.strata(), store.thresholds(keep, lookback_start))
-    reported = -np.inf
-    while not stop():
-        batch = intake.collect(clock())
-        if batch.consumed or batch.next_offsets:
-            store.write_intake(batch, keep=keep, now=clock())
-            source.committed({partition: offset for (_, partition), offset in batch.next_offsets.items()})
-        if time.monotonic() - reported >= _STATUS_EVERY_S or source.caught_up():
-            store.write_traffic_status(source.status(clock()))
-            reported = time.monotonic()
-        if source.caught_up():
-            return
+    keep, topic = config.sample_per_window, source.topic
+    ahead = LeftOut(store.counted_ahead(topic))
+    sizes = open_sizes(config, store.scorer)
+    if sizes is not None:
+        sizes.take(sizes.look())
+    intake = open_intake(
+        source,
+        config,
+        store.kept_strata(),
+        store.thresholds(keep, lookback_start),
+        scorer=sizes,
+        left_out=ahead,
+    )
+
+    def write(batch: IntakeBatch) -> tuple[StrataNews, ScorerModel | None]:
+        news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
+        return news, None if sizes is None else sizes.look()
+
+    def learn(answer: tuple[StrataNews, ScorerModel | None]) -> None:
+        news, model = answer
+        intake.learn(news.kept)
+        _tell(news.events)
+        if sizes is not None:
+            sizes.take(model)
+
+    with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
+        follower = Follower(source, intake, writer, keep, clock, learn, to_end=to_end)
+        if isinstance(source, SharedSource):
+            source.share(partial(store.next_offsets, topic), follower.give_up)
+        source.start(store.next_offsets(topic))
+        if to_end:
+            source.mark_end()
+        follower.run(stop)
+
+
+def _tell(events: Iterable[StratumEvent]) -> None:
+    """Log strata that came or went; a limit that was reached asks for somebody's attention."""
+    for event in events:
+        level = logging.WARNING if event.change is StratumChange.CAPPED else logging.INFO
+        log.log(
+            level,
+            _TOLD[event.change],
+            event.stratum,
+            extra={"stratum": event.stratum.as_dict(), "change": event.change.value},
+        )
+
+
+def watch_strata(store: Store, config: Config, command: str, now: datetime) -> list[StratumEvent]:
+    """Note strata that have vanished, and let go of the places of those that the forecast no longer counts.
+
+    A place is free again once the store holds no request of the stratum within `forecast.volume.history`.
+    """
+    traffic = config.require_traffic(command)
+    gone = find_vanished(
+        store.volume(now - VANISHED_LOOKBACK), window=traffic.window, after=traffic.vanished_after, now=now
+    )
+    # Strata of other labels ended with the configuration that named them.
+    labels = [stratum_label(path) for path in traffic.strata]
+    events = store.note_vanished([event for event in gone if list(event.stratum.as_dict()) == labels])
+    _tell(events)
+    freed = store.retire_strata(now - config.forecast.volume.history, now)
+    if freed:
+        log.info("%d strata without recent traffic gave up their places", freed, extra={"strata": freed})
+    return events
 
 
 def forecast(store: Store, config: Config, command: str, now: datetime) -> list[Forecast]:
@@ -104,7 +177,10 @@ def preview_forecast(store: Store, config: Config, command: str, now: datetime) 
         windows=store.volume(now - config.forecast.volume.history - traffic.window),
         volume_config=config.forecast.volume,
         estimates=store.weighted_estimates(since),
-        coverage=store.coverage(now - config.store.retention),
+        coverage=[
+            count.pooled(responses=config.responses_from_target)
+            for count in store.coverage(now - config.store.retention)
+        ],
         judge_errors=_judge_errors(config),
         budgets={h.name: h.budget_daily for h in config.all_harms if h.budget_daily is not None},
         harms=[harm.name for harm in config.all_harms],
@@ -194,6 +270,42 @@ def stored_hits(store: Store, config: Config, most: int, now: datetime) -> list[
     cells = max(1, len(store.strata()) * len(config.all_harms))
     limit = min(config.estimate.hits_kept, max(1, most // cells))
     return store.hits(now - config.store.retention, limit)
+
+
+def train_scorer(store: Store, config: Config, command: str, now: datetime) -> ScorerModel:
+    """Train the text scorer on what the store holds, and store it; the intake takes it over within half a minute.
+
+    Only windows that have ended count: a size must not depend on which prompts of its own cell are in the sample.
+    """
+    traffic = config.require_traffic(command)
+    found: dict[SampleKey, dict[str, float]] = {}
+    weights: dict[SampleKey, float] = {}
+    for item in store.weighted_estimates(now - config.store.retention):
+        if item.cell[0] + traffic.window <= now:
+            key = SampleKey(*item.cell, item.estimate.prompt_id)
+            found.setdefault(key, {})[item.estimate.harm] = item.estimate.p
+            weights[key] = item.weight
+    keys = list(found)[-_SCORER_PROMPTS:]
+    prompts = {(prompt.stratum, prompt.id): text_of(prompt) for prompt in store.find_prompts(keys)}
+    examples = [
+        Example(prompts[key.stratum, key.prompt_id], key.stratum, weights[key], found[key])
+        for key in keys
+        if (key.stratum, key.prompt_id) in prompts
+    ]
+    model = train(examples, traffic.sampling.floor, now, np.random.default_rng(config.estimate.seed))
+    store.write_scorer(model)
+    if model.variance_ratio is None:
+        log.info(
+            "scorer: %d estimated prompts are too few to train on; prompts are sampled alike", len(examples)
+        )
+    else:
+        log.info(
+            "scorer: on prompts it had not seen the variance is %.2f of that of uniform sampling, at most %.2f: %s",
+            *(model.variance_ratio, model.variance_ratio_upper),
+            "it is used" if model.helps else "it does not help surely, so prompts are sampled alike",
+            extra={"prompts": model.prompts, "variance_ratio": model.variance_ratio, "helps": model.helps},
+        )
+    return model
 
 
 def purge(store: Store, config: Config, now: datetime) -> int:

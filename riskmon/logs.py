@@ -5,7 +5,8 @@ own: libraries, whose fine print may hold what they work on, stay at `info`.
 
 A message is a sentence for people. What a collector would search or add up goes along as `extra`, and is a key of its
 own in JSON: `job`, `harm`, `prompt_id`, `reason`; counts by the noun (`prompts`, `failed`, `left_out`); times with
-their unit (`device_seconds`, `retry_seconds`). docs/operations.md lists them.
+their unit (`device_seconds`, `retry_seconds`). docs/operations.md lists them. Of `riskmon run` every line in JSON holds
+`role` as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,19 @@ import sys
 import traceback
 
 from riskmon.config import LoggingConfig
+
+_role: str | None = None
+
+
+def speak_as(role: str | None) -> None:
+    """Name the role of this process in JSON lines, from the next `configure` on; None names none."""
+    global _role
+    _role = role
+
+
+def role() -> str | None:
+    """The role that lines name."""
+    return _role
 
 
 def configure(config: LoggingConfig) -> None:
@@ -29,6 +43,7 @@ def configure(config: LoggingConfig) -> None:
                 style="{",
                 timestamp=True,
                 rename_fields={"levelname": "level", "name": "logger", "processName": "process"},
+                static_fields={} if _role is None else {"role": _role},
             )
         )
         # What libraries warn of in plain text would be no JSON.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -29,6 +30,21 @@ from riskmon.errors import RiskmonError, UserError
 log = logging.getLogger(__name__)
 
 Lane = Literal["device", "desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A job and when it runs.
+
+    Attributes:
+        crontab: in UTC; None for one that runs only when it is hastened.
+        lane: where it runs.
+    """
+
+    name: str
+    crontab: str | None
+    lane: Lane
+    run: Callable[[], object]
 
 
 class Scheduler:
@@ -54,6 +70,13 @@ class Scheduler:
     def running(self) -> bool:
         """Whether the clock ticks."""
         return bool(self._clock.running)
+
+    def place(self, job: Scheduled) -> None:
+        """Run a job by its crontab; one without runs only when it is hastened."""
+        if job.crontab is None:
+            self.waiting(job.name, job.lane, job.run)
+        else:
+            self.at(job.name, job.crontab, job.lane, job.run)
 
     def at(self, name: str, crontab: str, lane: Lane, job: Callable[[], object]) -> None:
         """Run a job by crontab, in UTC."""

@@ -2,8 +2,8 @@
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Questions (estimate, refine, replan) and word of how to log go in, and answers come out, through a pipe; the store is
-never touched from here.
+Questions (estimate, observe, refine, replan) and word of how to log go in, and answers come out, through a pipe; the
+store is never touched from here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from riskmon import logs
 from riskmon.config import Config
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Hit, Plan, Prompt, PromptResult
+from riskmon.records.observed import Observation
 
 if TYPE_CHECKING:
     from riskmon.estimate.session import Session
@@ -90,7 +91,9 @@ class DeviceWorker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         config = self._config
-        process = context.Process(target=_serve, args=(theirs, config), name="riskmon-device", daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, config, logs.role()), name="riskmon-device", daemon=True
+        )
         process.start()
         theirs.close()
         self._process, self._pipe = process, ours
@@ -129,6 +132,17 @@ class DeviceWorker:
         """
         answer = self._ask(("refine", prompt, samples), deadline, stop)
         if answer is not None and not isinstance(answer, PromptResult):
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
+        return answer
+
+    def observe(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> Observation:
+        """Have the response that production gave to a prompt judged.
+
+        Raises:
+            WorkerLost, UserError: as `estimate`.
+        """
+        answer = self._ask(("observe", prompt), deadline, stop)
+        if not isinstance(answer, Observation):
             raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         return answer
 
@@ -211,11 +225,12 @@ class DeviceWorker:
                 process.join()
 
 
-def _serve(pipe: Connection, config: Config) -> None:
+def _serve(pipe: Connection, config: Config, role: str | None) -> None:
     """Body of the worker process."""
     # Ctrl-C and a closed terminal reach the whole process group; the daemon decides when the worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logs.speak_as(role)
     logs.configure(config.logging)
     threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
@@ -251,6 +266,8 @@ def _serve(pipe: Connection, config: Config) -> None:
 def _answer(session: Session, verb: str, *arguments: Any) -> object:
     if verb == "estimate":
         return session.estimate(*arguments, keep=True)
+    if verb == "observe":
+        return session.observe(*arguments)
     if verb == "refine":
         return session.refine(*arguments)
     return session.replan(*arguments)

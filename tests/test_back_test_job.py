@@ -7,7 +7,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.store_records import CHAT, HOUR, NOON, batch, forecast, sampled, success, summary
+from support.store_records import (
+    CHAT,
+    HOUR,
+    NOON,
+    batch,
+    counted,
+    forecast,
+    observation,
+    sampled,
+    success,
+    summary,
+)
 
 from riskmon import jobs
 from riskmon.config import Config
@@ -42,10 +53,13 @@ def store(tmp_path):
         for day in range(10):
             made = [forecast(MIDNIGHT + day * DAY, stratum, 300.0) for stratum in (None, CHAT)]
             opened.write_forecasts([*made, *(replace(one, harm="removed") for one in made)])
-            opened.write_intake(batch([sampled(day, 0.5, window=NOON + day * DAY)]), keep=9, now=NOON)
+            opened.write_intake(
+                batch([sampled(day, 0.5, window=NOON + day * DAY, response="x")]), keep=9, now=NOON
+            )
         cycle = opened.begin_cycle(NOW)
         for waiting in opened.pending_prompts(MIDNIGHT):
-            opened.write_result(cycle, success(waiting.prompt, observed={"misuse": True}), NOW)
+            opened.write_result(cycle, success(waiting.prompt), NOW)
+            opened.write_observation(observation(waiting.prompt, misuse=True), NOW)
         opened.finish_cycle(cycle, replace(summary(NOW), started_at=NOW))
         yield opened
 
@@ -119,3 +133,22 @@ def test_forecasts_made_before_their_judge_was_measured_are_left_out(store, tmp_
     path.unlink()
     with pytest.raises(ConfigError, match="cannot read the calibration"):
         jobs.back_test(store, config, "run", NOW)
+
+
+def test_responses_of_prompts_without_an_estimate_count_too(tmp_path):
+    """A day of a thousand requests with one estimated prompt, and three hundred judged responses, thirty harmful."""
+    with open_store(f"sqlite:///{tmp_path}/many.db") as store:
+        store.write_forecasts([forecast(MIDNIGHT, None, 100.0), forecast(MIDNIGHT, CHAT, 100.0)])
+        own = [sampled(i, (i + 1) / 1000, response="yes") for i in range(300)]
+        store.write_intake(counted(1000, end=1000, sample=own), keep=300, now=NOON)
+        cycle = store.begin_cycle(NOW)
+        [first] = store.pending_prompts(MIDNIGHT, 1)
+        store.write_result(cycle, success(first.prompt), NOW)
+        for place, waiting in enumerate(store.unjudged_responses(MIDNIGHT)):
+            store.write_observation(observation(waiting.prompt, misuse=place % 10 == 0), NOW)
+        store.finish_cycle(cycle, replace(summary(NOW), started_at=NOW))
+        total, _ = jobs.back_test(store, settings(tmp_path), "run", NOW)
+    [row] = total.rows
+    assert (row.requests, row.told) == (1000, True)
+    assert (row.judged, row.harmful) == pytest.approx((300, 30))
+    assert row.observed == pytest.approx(100)

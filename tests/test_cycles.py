@@ -7,22 +7,25 @@ import time
 from datetime import timedelta
 
 import pytest
-from support.store_records import HOUR, NOON, batch, sampled, success
+from support.store_records import HOUR, NOON, batch, observation, sampled, success
 
 from riskmon.config_file import parse_config
 from riskmon.cycles import estimate_cycle
 from riskmon.errors import WorkerLost
 from riskmon.records import Plan, PlanMember
+from riskmon.records.observed import Observation
 from riskmon.store import open_store
 
 
 class Worker:
     """Answers like a device worker whose estimates take a second of device time for each draw-hundred."""
 
-    def __init__(self, *, plan=None, refine=None):
+    def __init__(self, *, plan=None, refine=None, observe=None):
         self.plan = plan
         self.refined = []
+        self.observed = []
         self._refine = refine
+        self._observe = observe
 
     def replan(self, hits, now, deadline, stop):
         if self.plan is None:
@@ -31,6 +34,12 @@ class Worker:
 
     def estimate(self, prompt, deadline, stop):
         return with_draws(prompt, 500, 5.0)
+
+    def observe(self, prompt, deadline, stop):
+        self.observed.append(prompt.id)
+        if self._observe == "lost":
+            raise WorkerLost("the device worker died (exit code -9)")
+        return observation(prompt, misuse=True)
 
     def refine(self, prompt, samples, deadline, stop):
         self.refined.append((prompt.id, samples))
@@ -137,3 +146,79 @@ def test_a_slow_judge_ends_the_cycle_before_its_deadline_and_costs_no_worker(sto
     assert (done.prompts, done.left_out, done.complete) == (1, 2, True)
     assert worker.refined == []
     assert done.failures == {}
+
+
+# ---- production responses
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """Nine sampled prompts with a response each."""
+    with open_store(f"sqlite:///{tmp_path}/answered.db") as opened:
+        own = [sampled(i, (i + 1) / 10, response="yes") for i in range(9)]
+        opened.write_intake(batch(own), keep=9, now=NOON)
+        yield opened
+
+
+def test_responses_are_judged_apart_from_draws_and_beyond_them(answered, tmp_path):
+    """The device budget reaches two prompts, the judge's six responses; the rest waits for the next cycles."""
+    config = settings(tmp_path, adapt=False, device_budget="8s", responses={"judge_per_cycle": 6})
+    worker = Worker(plan=PLAN)
+    done = cycle(answered, worker, config)
+    assert done.prompts == 2
+    assert worker.observed == [f"prompts-0-{i}" for i in range(6)]
+    cycle(answered, worker, config)
+    assert worker.observed[6:] == [f"prompts-0-{i}" for i in range(6, 9)]
+    [window] = answered.history.judged_windows(NOON)
+    assert (window.requests, window.judged, window.harmful) == (9, 9, 9)
+
+
+def test_without_a_budget_no_response_is_judged_and_draws_go_on(answered, tmp_path):
+    worker = Worker(plan=PLAN)
+    done = cycle(answered, worker, settings(tmp_path, device_budget="2m", responses={"judge_per_cycle": 0}))
+    assert (done.prompts, worker.observed) == (9, [])
+    assert len(answered.unjudged_responses(NOON)) == 9
+
+
+def test_responses_left_over_are_judged_without_a_cycle_of_their_own(answered, tmp_path):
+    few = settings(tmp_path, device_budget="2m", responses={"judge_per_cycle": 4})
+    worker = Worker(plan=PLAN)
+    first = cycle(answered, worker, few)
+    assert first.prompts == 9
+    assert cycle(answered, worker, few) is None
+    assert len(worker.observed) == 8
+    assert answered.last_cycle() == first
+
+
+def test_a_response_that_kills_the_worker_is_given_up_and_the_cycle_ends_after_three(answered, tmp_path):
+    config = settings(tmp_path, responses={"judge_per_cycle": 9})
+    done = cycle(answered, Worker(plan=PLAN, observe="lost"), config)
+    assert (done.prompts, done.complete) == (0, False)
+    # Two were given up; at the third it is no longer taken for the response's fault.
+    assert len(answered.unjudged_responses(NOON)) == 7
+    assert answered.counters().observed == {}
+
+
+def test_a_slow_judge_of_responses_takes_a_tenth_of_the_deadline(answered, tmp_path):
+    class Slow(Worker):
+        def observe(self, prompt, deadline, stop):
+            time.sleep(0.1)
+            return super().observe(prompt, deadline, stop)
+
+    worker = Slow(plan=PLAN)
+    done = cycle(answered, worker, settings(tmp_path, device_budget="1500ms", deadline="1500ms"))
+    assert len(worker.observed) == 2
+    assert done.prompts >= 1
+
+
+def test_a_judge_that_is_away_is_waited_for(answered, tmp_path, caplog):
+    class Away(Worker):
+        def observe(self, prompt, deadline, stop):
+            self.observed.append(prompt.id)
+            return Observation(prompt, {}, away=True)
+
+    worker = Away(plan=PLAN)
+    assert cycle(answered, worker, settings(tmp_path)) is not None
+    assert len(worker.observed) == 3
+    assert len(answered.unjudged_responses(NOON)) == 7
+    assert "no judge reads production responses; 7 wait" in caplog.text

@@ -2,6 +2,8 @@
 
 import json
 import random
+import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -11,13 +13,15 @@ from prometheus_client.openmetrics import parser as openmetrics
 from support.prometheus import lint_metrics
 from support.store_records import success
 
+from riskmon.config import StoreConfig
 from riskmon.config_file import parse_config
 from riskmon.jobs import follow_traffic, forecast
 from riskmon.publish import Facts, Server, build_app
+from riskmon.records.strata import OTHER
 from riskmon.store import open_store
 from riskmon.traffic import open_source
 from riskmon.traffic.decode import Reason
-from riskmon.traffic.strata import LONGEST_LABEL, OTHER
+from riskmon.traffic.strata import LONGEST_LABEL
 
 NOW = datetime(2026, 11, 3, 12, 30, tzinfo=UTC)
 MESSAGES = 10_000
@@ -71,6 +75,7 @@ def config(folder):
                 "jsonl": "traffic.jsonl",
                 "strata": ["attributes.route", "model"],
                 "max_strata": CAP,
+                "max_label_values": CAP,
                 "sample_per_window": 1,
             },
             "forecast": {"draws": 200},
@@ -184,3 +189,70 @@ def test_known_label_values_are_there_from_zero(scrape):
     assert rejected == {Reason.NOT_JSON}  # the others are there, with 0
     assert found["riskmon_job_failures_total", "estimate"] == 0
     assert found["riskmon_observed_outputs_total", "misuse"] == 0
+
+
+# ---- several readers of one store
+
+
+def follow(lines, folder, name, url, settings):
+    path = folder / f"{name}.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    traffic = settings.traffic.model_copy(update={"jsonl": path})
+    with open_store(url) as store:
+        since = NOW - timedelta(days=1)
+        follow_traffic(open_source(traffic), store, traffic, since, lambda: NOW, lambda: False, to_end=True)
+
+
+def test_two_readers_at_once_stay_under_the_cap_together_and_count_everything(tmp_path):
+    """Each would fill all places with values of its own; afterwards a third one draws the store's line."""
+    settings = parse_config(
+        {
+            "model": {"target": "org/model"},
+            "harms": [{"name": "misuse", "judge": {"kind": "regex", "pattern": "x"}}],
+            "traffic": {
+                "jsonl": "traffic.jsonl",
+                "strata": ["route", "model"],
+                "max_strata": 12,
+                "max_label_values": 5,
+                "sample_per_window": 3,
+            },
+        },
+        base=tmp_path,
+    )
+    url = StoreConfig(url=f"sqlite:///{tmp_path}/risk.db")
+    open_store(url).close()
+
+    def lines(name):
+        stamp = (NOW - timedelta(minutes=40)).timestamp()
+        return [
+            json.dumps(
+                {
+                    "id": f"{name}{i}",
+                    "prompt": "text",
+                    "timestamp": stamp,
+                    "route": f"{name}{i % 7}",
+                    "model": f"m{i % 11}",
+                }
+            )
+            for i in range(3_000)
+        ]
+
+    readers = [
+        threading.Thread(target=follow, args=(lines(name), tmp_path, name, url, settings)) for name in "ab"
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    follow(lines("c"), tmp_path, "c", url, settings)
+    with open_store(url) as store:
+        kept = store.kept_strata()
+        assert len(kept) <= 13
+        for label in (0, 1):
+            assert len({one.labels[label][1] for one in kept} - {OTHER}) <= 5
+        volume = store.volume(NOW - timedelta(days=2))
+        assert sum(window.requests for window in volume) == 9_000
+        assert {window.stratum for window in volume} == set(kept)
+        by_stratum = Counter(item.prompt.stratum for item in store.sampled_prompts(NOW - timedelta(days=2)))
+        assert all(by_stratum[window.stratum] == min(3, window.requests) for window in volume)
+        assert store.snapshot(NOW).strata.changes["capped"] >= 1

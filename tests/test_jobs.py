@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.store_records import HOUR, NOON, batch, forecast, sampled, success
+from support.store_records import HOUR, NOON, batch, estimate, forecast, observation, sampled, success
 
 from riskmon import jobs
 from riskmon.config import Config
 from riskmon.config_file import parse_config
-from riskmon.records import Forecast, Stratum
+from riskmon.records import Forecast, IntakeBatch, PromptResult, Stratum
 from riskmon.records.change import PARTS
+from riskmon.records.strata import StratumChange
 from riskmon.store import Store, open_store
 
 DAY = 24 * HOUR
@@ -137,3 +139,70 @@ def test_the_forecast_job_keeps_the_change_with_the_forecast(store: Store, confi
     assert (versions.before, versions.after) == ("v1", "v2")
     # Comparing leaves the forecast itself as it is.
     assert jobs.preview_forecast(store, config, "forecast", NOON + DAY) == after
+
+
+# ---- production responses in the bounds
+
+
+@pytest.mark.parametrize("from_target", [False, True])
+def test_responses_count_in_the_bounds_where_they_are_the_target_s(
+    store: Store, config: Config, from_target: bool
+) -> None:
+    """Twenty prompts without a hit in 50 draws of the target each; then a thousand responses, then uncovered ones."""
+    data = config.model_dump(exclude_unset=True)
+    data["traffic"]["responses"] = {"from_target": from_target}
+    config = type(config).model_validate(data)
+    own = [sampled(i, (i + 1) / 2000, window=NOON, response="yes") for i in range(1020)]
+    store.write_intake(batch(own), keep=2000, now=NOON)
+    cycle = store.begin_cycle(NOON)
+    for item in own[:20]:
+        none = replace(estimate(item.prompt, p=0.0), hits=0, gap_hits=0, stderr=None, unreadable=0)
+        store.write_result(cycle, PromptResult(item.prompt, (none,)), NOON)
+
+    def total() -> Forecast:
+        return jobs.preview_forecast(store, config, "test", NOON + 2 * HOUR)[-3]
+
+    alone = total()
+    for item in own[:1000]:
+        store.write_observation(observation(item.prompt, misuse=False), NOON)
+    harmless = total()
+    for item in own[1000:]:
+        store.write_observation(observation(item.prompt, "misuse", misuse=True), NOON)
+    missed = total()
+    assert alone.expected == harmless.expected == missed.expected == 0
+    if from_target:
+        # Twice as many draws of the target: half of the limit; then twenty hits in 2,020.
+        assert harmless.harm_probability_upper == pytest.approx(alone.harm_probability_upper / 2, rel=0.2)
+        assert 0.01 < missed.harm_probability_upper < 0.02
+    else:
+        assert (
+            harmless.harm_probability_upper == missed.harm_probability_upper == alone.harm_probability_upper
+        )
+
+
+# ---- strata that come and go
+
+
+def test_a_stratum_that_ends_is_noted_once_and_gives_its_place_up_after_the_history(
+    store: Store, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    steady, gone = cell("chat", "v1"), cell("search", "v1")
+    requests: dict[tuple[datetime, Stratum], int] = {}
+    for hour in range(12 * 24):
+        requests[NOON + hour * HOUR, steady] = 90
+        if hour < 8 * 24:
+            requests[NOON + hour * HOUR, gone] = 10
+    read = IntakeBatch(len(requests), requests, next_offsets={("prompts", 0): len(requests)})
+    store.write_intake(read, keep=9, now=NOON)
+    soon = NOON + 8 * DAY + 35 * HOUR
+    assert jobs.watch_strata(store, config, "run", soon) == []
+    now = soon + 36 * HOUR
+    [event] = jobs.watch_strata(store, config, "run", now)
+    assert (event.change, event.stratum, event.since) == (StratumChange.VANISHED, gone, NOON + 8 * DAY)
+    assert event.share == pytest.approx(0.1)
+    assert jobs.watch_strata(store, config, "run", now + HOUR) == []
+    assert [record.getMessage() for record in caplog.records] == ["stratum route=search, model=v1 vanished"]
+    assert store.kept_strata() == [steady, gone]
+    jobs.watch_strata(store, config, "run", NOON + 8 * DAY + config.forecast.volume.history)
+    assert store.kept_strata() == [steady]

@@ -41,6 +41,15 @@ def test_a_json_line_has_its_facts_as_keys(capsys):
     assert line["timestamp"].endswith("+00:00")
 
 
+def test_a_json_line_of_a_role_names_it_and_others_name_none(capsys):
+    for role in (None, "intake"):
+        logs.speak_as(role)
+        logs.configure(LoggingConfig(format="json"))
+        logging.getLogger("riskmon").warning("x")
+    logs.speak_as(None)
+    assert [line.get("role") for line in lines(capsys)] == [None, "intake"]
+
+
 def test_what_libraries_warn_of_is_json_as_well(capsys):
     logs.configure(LoggingConfig(format="json"))
     with warnings.catch_warnings():

@@ -13,6 +13,7 @@ import pytest
 from support.estimates import world_config
 from support.worlds import PROMPT
 
+from riskmon import logs
 from riskmon.errors import ModelUnavailable, WorkerLost
 from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
@@ -56,8 +57,9 @@ def test_it_gives_what_the_session_gives(worker, config):
     assert [e.hits for e in there] == [e.hits for e in here]
 
 
-def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, capfd):
-    """One process throughout; what it warns of is written, then not, then written again."""
+def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, capfd, monkeypatch):
+    """One process throughout, that speaks in its daemon's role; what it warns of is written, then not, then again."""
+    monkeypatch.setattr(logs, "_role", "estimate")
     worker.start(never)
     process = worker._process
 
@@ -69,6 +71,7 @@ def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, 
 
     (line,) = warnings("info")
     assert (line["prompt_id"], line["reason"], line["process"]) == ("long", "too_long", "riskmon-device")
+    assert line["role"] == "estimate"
     assert warnings("error") == []
     assert len(warnings("debug")) == 1
     assert worker._process is process

@@ -2,8 +2,8 @@
 
 `compare` answers a question, and has two codes more: 3 hold, 4 undecided.
 
-`entry` lists the commands; they stand in files by what they work on: `production`, `prompts`, `checks`, `keys`,
-`upkeep`, `calibrate`, `bench`, `demo`. Everything heavy is imported by the command that needs it, so that
+`entry` lists the commands; they stand in files by what they work on: `production`, `ingest`, `prompts`, `checks`,
+`keys`, `upkeep`, `calibrate`, `bench`, `demo`. Everything heavy is imported by the command that needs it, so that
 `riskmon --help` answers at once.
 """
 

@@ -12,6 +12,7 @@ from riskmon.cli.bench import bench
 from riskmon.cli.calibrate import calibrate
 from riskmon.cli.checks import check_config, doctor, rules
 from riskmon.cli.demo import demo
+from riskmon.cli.ingest import ingest
 from riskmon.cli.interruption import INTERRUPTED, Interrupted, watch_interrupt
 from riskmon.cli.keys import rotate_key
 from riskmon.cli.production import forecast, report, run
@@ -51,6 +52,7 @@ def root(
 for command in (
     run,
     estimate,
+    ingest,
     forecast,
     sensitivity,
     report,

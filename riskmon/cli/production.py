@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from riskmon.cli.interruption import ignore_hangup
-from riskmon.cli.settings import DEFAULT_CONFIG, ConfigOption, load_settings
+from riskmon.cli.settings import DEFAULT_CONFIG, ConfigOption, RoleOption, load_settings
 
 
 def run(
@@ -20,21 +20,25 @@ def run(
     once: Annotated[
         bool, typer.Option("--once", help="Read what is in the topic, estimate, forecast, and exit.")
     ] = False,
+    role: RoleOption = "all",
 ) -> None:
-    """Run the daemon: sample traffic, estimate on a schedule, forecast, serve metrics."""
+    """Run the daemon, or one part of it: sample traffic, estimate on a schedule, forecast, serve metrics."""
     ignore_hangup()
-    settings = load_settings(config)
+    settings = load_settings(config, role=role)
     settings.require_traffic("run")
     from riskmon.config_file import load_config
     from riskmon.console import print_forecast
     from riskmon.daemon import Daemon
+    from riskmon.records import Role
 
     file = config.absolute()
-    daemon = Daemon(settings, lambda: load_config(file))
+    part = Role(role)
+    daemon = Daemon(settings, lambda: load_config(file), part)
     if not once:
         raise typer.Exit(daemon.run())
     made, code = daemon.run_once()
-    print_forecast(made)
+    if part.publishes:
+        print_forecast(made)
     raise typer.Exit(code)
 
 

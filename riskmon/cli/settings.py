@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,10 +12,18 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="Configuration file.")]
 DEFAULT_CONFIG = Path("riskmon.yaml")
+RoleOption = Annotated[
+    # The values of `riskmon.records.Role`, which `--help` need not load.
+    Literal["all", "intake", "estimate", "publish"],
+    typer.Option(help="The part of the work that this process does; the others meet it in the store."),
+]
 
 
-def load_settings(path: Path) -> Config:
+def load_settings(path: Path, *, role: str | None = None) -> Config:
     """Read a configuration, and begin to log as it says.
+
+    Args:
+        role: which log lines name, of `riskmon run`.
 
     Raises:
         ConfigError: the file cannot be read, or is wrong.
@@ -24,6 +32,7 @@ def load_settings(path: Path) -> Config:
     from riskmon.config_file import load_config
 
     config = load_config(path)
+    logs.speak_as(role)
     logs.configure(config.logging)
     return config
 

@@ -34,7 +34,15 @@ from riskmon.config.report import ReportConfig, SmtpConfig, WebhookConfig
 from riskmon.config.root import Config
 from riskmon.config.rules import RulesConfig
 from riskmon.config.services import ForecastConfig, LoggingConfig, StoreConfig
-from riskmon.config.traffic import FieldsConfig, KafkaConfig, KafkaSecurity, TrafficConfig, stratum_label
+from riskmon.config.traffic import (
+    DuplicatesConfig,
+    FieldsConfig,
+    KafkaConfig,
+    KafkaSecurity,
+    SeekConfig,
+    TrafficConfig,
+    stratum_label,
+)
 from riskmon.config.values import Cron, Duration, FieldPath, Listen, Name, Section
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "CheckpointExpert",
     "Config",
     "Cron",
+    "DuplicatesConfig",
     "Duration",
     "EstimateConfig",
     "ExpertConfig",
@@ -70,6 +79,7 @@ __all__ = [
     "RulesConfig",
     "SamplerConfig",
     "Section",
+    "SeekConfig",
     "SimpleJudge",
     "SmtpConfig",
     "SteeringExpert",

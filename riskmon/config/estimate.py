@@ -12,6 +12,17 @@ from riskmon.config.values import Cron, Duration, Section
 _SMALLEST_PILOT = 16
 
 
+class JudgedResponsesConfig(Section):
+    """How many production responses are judged, apart from the draws."""
+
+    judge_per_cycle: int = Field(
+        1000,
+        ge=0,
+        description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth "
+        "of the deadline; 0 judges none",
+    )
+
+
 class EstimateConfig(Section):
     """How much is drawn, from where, and when."""
 
@@ -59,6 +70,9 @@ class EstimateConfig(Section):
         500,
         ge=0,
         description="harmful draws kept per stratum and harm, the newest, to choose proposals from",
+    )
+    responses: JudgedResponsesConfig = Field(
+        JudgedResponsesConfig(), description="how many production responses are judged, apart from the draws"
     )
     deadline: Duration = Field(
         timedelta(hours=1), description="wall time of one cycle; beyond it the device worker is killed"

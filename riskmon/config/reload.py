@@ -25,6 +25,7 @@ RELOADABLE: tuple[str, ...] = (
     "estimate.refine_limit",
     "estimate.early_stop",
     "estimate.hits_kept",
+    "estimate.responses",
     "estimate.deadline",
     "estimate.schedule",
     "forecast",

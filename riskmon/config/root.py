@@ -107,6 +107,11 @@ class Config(BaseSettings):
         return self.harms or (HarmConfig(name="harmful", judge=typing.cast(Any, self.judge)),)
 
     @property
+    def responses_from_target(self) -> bool:
+        """Whether production responses are draws of the target."""
+        return self.traffic is not None and self.traffic.responses.from_target
+
+    @property
     def report_folder(self) -> Path | None:
         """Where reports are written; None where no folder is named."""
         return self.publish.reports if self.report.folder is None else self.report.folder

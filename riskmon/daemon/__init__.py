@@ -1,8 +1,9 @@
 """The daemon of `riskmon run`.
 
-`lifetime` builds every part from the configuration, keeps them running, and ends them in order; `timetable` holds the
-jobs and when each runs; `following` reads the traffic; `reloading` reads the configuration again; `ending` knows
-whether and why it is over; `health` answers the probes.
+`lifetime` builds the parts that the role has from the configuration, keeps them running, and ends them in order.
+`following` reads the traffic (role intake); `device_jobs` are the cycles (estimate), `desk_jobs` what is done with them
+(publish); `timetable` says when each runs, `turn` sees to it that one process at a time does; `reloading` reads the
+configuration again; `ending` knows whether and why it is over; `health` answers the probes.
 
 Threads: the intake follows the traffic; the scheduler's two lanes estimate and forecast; HTTP serves. The main thread
 waits for a signal. On SIGTERM or Ctrl-C the intake writes its last batch, the prompt under way gets a few seconds to

@@ -12,10 +12,18 @@ from datetime import timedelta
 from riskmon import jobs, logs
 from riskmon.config import TrafficConfig
 from riskmon.daemon.ending import Ending
-from riskmon.errors import RiskmonError, StoreUnavailable, TrafficUnavailable, UserError
+from riskmon.errors import (
+    BatchRefused,
+    RiskmonError,
+    StoreUnavailable,
+    TrafficRefused,
+    TrafficUnavailable,
+    UserError,
+)
 from riskmon.records import TrafficStatus
 from riskmon.store import Store
 from riskmon.traffic import open_source
+from riskmon.traffic.seek.source import RangeSource
 from riskmon.traffic.source import Source
 
 log = logging.getLogger(__name__)
@@ -74,11 +82,12 @@ class Following:
         Raises:
             RiskmonError: the source or the store failed; nothing is retried.
         """
-        source = open_source(self._traffic)
+        source = open_source(self._traffic, alone=True)
         try:
             self._follow(source, to_end=True)
         finally:
             source.close()
+            self._say_goodbye()
 
     def _keep_following(self) -> None:
         """Follow the traffic for the daemon's life; a broker or store that is away is tried again and again."""
@@ -90,6 +99,10 @@ class Following:
                 self._follow(source)
             except UserError as exc:
                 self._ending.begin_with(exc)
+            except BatchRefused as exc:
+                # Somebody else has counted, or the partitions moved: the stored offsets are right, and there at once.
+                log.warning("%s", exc, extra={"job": "intake"})
+                self._ending.wait(_RETRY_S[0])
             except (TrafficUnavailable, StoreUnavailable) as exc:
                 failures = 0 if time.monotonic() - started > 60 else failures
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
@@ -101,16 +114,25 @@ class Following:
                 self._count_failure("intake")
                 self._ending.wait(_RETRY_S[-1])
         source.close()
+        self._say_goodbye()
 
-    def _follow(self, source: Source, *, to_end: bool = False) -> None:
+    def _follow(self, source: Source | RangeSource, *, to_end: bool = False) -> None:
         since = self._clock() - self._lookback
         jobs.follow_traffic(
             source, self._store, self._traffic, since, self._clock, self._ending.begun, to_end=to_end
         )
 
+    def _say_goodbye(self) -> None:
+        """Note in the store that this process reads no longer; a store that is away takes its silence for that."""
+        with suppress(StoreUnavailable):
+            self._store.end_traffic_status()
+
     def _report_outage(self, exc: RiskmonError, pause: float) -> None:
         """Say on every channel why nothing is being read."""
-        log.warning("%s; trying again in %.0f s", exc, pause, extra={"job": "intake", "retry_seconds": pause})
+        # A refusal lasts until somebody mends a setting; it may be the broker's, so trying goes on.
+        level = logging.ERROR if isinstance(exc, TrafficRefused) else logging.WARNING
+        extra = {"job": "intake", "retry_seconds": pause}
+        log.log(level, "%s; trying again in %.0f s", exc, pause, extra=extra)
         if isinstance(exc, TrafficUnavailable):
             with suppress(StoreUnavailable):  # the next failure will be the store's own, and is reported then
                 self._store.write_traffic_status(

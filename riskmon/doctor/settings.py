@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from riskmon.config import CascadeJudge, Config, HfGenerativeJudge, JudgeConfig
 from riskmon.doctor.finding import Check, Finding, Level
 from riskmon.errors import ModelUnavailable
+from riskmon.records import Role
 
 
 def describe(config: Config) -> str:
@@ -20,6 +21,16 @@ def describe(config: Config) -> str:
     presets = ", ".join(_presets(config))
     return f"target {config.model.target}; experts {experts}; harms {harms}" + (
         f"; presets {presets}" if presets else ""
+    )
+
+
+def meeting_place(config: Config, role: Role) -> str | None:
+    """What a process of one role must know of the store it shares with the others; None where it needs nothing said."""
+    if role is Role.ALL or not config.store.url.startswith("sqlite"):
+        return None
+    return (
+        f"role {role}: the store is a SQLite file, so all roles must run on one machine and have that file; give "
+        "store.url a PostgreSQL database where they do not"
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -48,7 +49,7 @@ class LanguageModel:
         """Token ids of the context an answer is conditioned on.
 
         Args:
-            prompt: text or messages.
+            prompt: text or messages; tools and their calls go to the template, which may pass over them.
             system: system message put before the prompt; joined with the prompt's own if it has one.
 
         Raises:
@@ -75,7 +76,8 @@ class LanguageModel:
             messages = (Message("system", system), *messages)
         try:
             ids: list[int] = self.tokenizer.apply_chat_template(
-                [{"role": message.role, "content": message.content} for message in messages],
+                [_template_turn(message) for message in messages],
+                tools=None if prompt.tools is None else orjson.loads(prompt.tools),
                 add_generation_prompt=True,
                 return_dict=False,
             )
@@ -97,6 +99,32 @@ class LanguageModel:
                 f"prompt {prompt.id!r} has {len(context)} tokens; with model.max_new_tokens={max_new_tokens} "
                 f"that overruns the model's context of {self.context_length}",
             )
+
+
+def _template_turn(message: Message) -> dict[str, Any]:
+    """A turn as servers hand it to the template: arguments of tool calls as objects, since templates print them so."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name is not None:
+        turn["name"] = message.name
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.tool_calls is not None:
+        turn["tool_calls"] = [_with_object(call) for call in orjson.loads(message.tool_calls)]
+    return turn
+
+
+def _with_object(call: Any) -> Any:
+    """The call with its arguments parsed, none as an empty object; as it is where they are no JSON."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return call
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return call
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def load_model(config: ModelConfig) -> LanguageModel:

@@ -25,11 +25,13 @@ from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
+from riskmon.estimate.production import ResponseReader
 from riskmon.estimate.proposals import Mixture, count_draws
 from riskmon.estimate.recollection import Evidence, Recollection
 from riskmon.estimate.streams import prompt_stream
 from riskmon.estimate.weights import Weights, balance_weights
 from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, PromptResult
+from riskmon.records.observed import Observation
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,16 @@ class Session:
             ),
         )
         self._recollection = Recollection()
+        self._responses = ResponseReader(
+            model,
+            engine,
+            self.planner,
+            config.estimate,
+            config.model.max_new_tokens,
+            [harm.name for harm in self.harms],
+            self._judged,
+            from_target=config.responses_from_target,
+        )
 
     def estimate(self, prompt: Prompt, *, keep: bool = False) -> PromptResult:
         """Estimate every harm on one prompt; a fault of this prompt is part of the result, not an exception.
@@ -92,7 +104,7 @@ class Session:
             return _failed(prompt, exc)
         if keep:
             self._recollection.keep(prompt.stream_key, evidence)
-        return self._result(prompt, evidence, hits, observed=self._observed(prompt))
+        return self._result(prompt, evidence, hits)
 
     def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
         """Add draws to a prompt that was estimated with `keep`.
@@ -125,7 +137,11 @@ class Session:
             readings=(*before.readings, drawn.readings),
         )
         self._recollection.keep(prompt.stream_key, evidence)
-        return self._result(prompt, evidence, hits, observed={})
+        return self._result(prompt, evidence, hits)
+
+    def observe(self, prompt: Prompt) -> Observation:
+        """Judge the response that production gave to a prompt, under the plan in force; see `ResponseReader`."""
+        return self._responses.observe(prompt)
 
     def replan(self, hits: Sequence[Hit], now: datetime) -> tuple[Plan, ...]:
         """Choose the plans of the next cycle from hits of earlier ones; see `Planner.replan`."""
@@ -199,17 +215,6 @@ class Session:
             for harm, judge in zip(self.harms, self.judges, strict=True)
         )
 
-    def _observed(self, prompt: Prompt) -> dict[str, bool]:
-        """Per harm, whether the deployment's own answer is harmful; a harm without a verdict is absent."""
-        if prompt.response is None:
-            return {}
-        readings = self._judged(prompt, [prompt.response])
-        return {
-            harm.name: bool(reading.harmful[0])
-            for harm, reading in zip(self.harms, readings, strict=True)
-            if not reading.unreadable[0] and reading.multiplicity[0] > 0
-        }
-
     def _hits(
         self, prompt: Prompt, drawn: Sequence[_Drawn], total: int, *, voices: str = ""
     ) -> tuple[Hit, ...]:
@@ -239,9 +244,7 @@ class Session:
 
     # ---- results
 
-    def _result(
-        self, prompt: Prompt, evidence: Evidence, hits: tuple[Hit, ...], observed: dict[str, bool]
-    ) -> PromptResult:
+    def _result(self, prompt: Prompt, evidence: Evidence, hits: tuple[Hit, ...]) -> PromptResult:
         estimates = tuple(
             estimate_harm(
                 prompt,
@@ -254,7 +257,7 @@ class Session:
             )
             for place, harm in enumerate(self.harms)
         )
-        return PromptResult(prompt, estimates, observed, hits=hits, spread=evidence.spread)
+        return PromptResult(prompt, estimates, hits=hits, spread=evidence.spread)
 
 
 def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:

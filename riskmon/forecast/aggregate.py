@@ -134,7 +134,7 @@ def _rates(
         for stratum, sample in samples.items()
     }
     lenders = list(known.values())
-    traffic = np.array([sample.weights.sum() for sample in samples.values()])
+    traffic = np.array([sample.requests for sample in samples.values()])
     return {
         stratum: known[stratum] if stratum in known else borrowed_rate(lenders, traffic, draws=draws, rng=rng)
         for stratum in sorted(volume)

@@ -32,7 +32,7 @@ from riskmon.statistics import (
     clopper_pearson,
     corrected_rate,
     draw_errors,
-    effective_trials,
+    effective_counts,
     sensitivity,
     specificity,
 )
@@ -81,10 +81,8 @@ def judged_window(
         return JudgedWindow(start, harm, stratum, requests, 0.0, 0.0)
     if not ((inclusion > 0) & (inclusion <= 1)).all():
         raise ValueError("every inclusion probability must lie in (0, 1]")
-    weights = 1 / inclusion
-    judged = min(effective_trials(flagged, weights), float(requests))
     return JudgedWindow(
-        start, harm, stratum, requests, judged, judged * float(weights[flagged].sum() / weights.sum())
+        start, harm, stratum, requests, *effective_counts(flagged, 1 / inclusion, float(requests))
     )
 
 

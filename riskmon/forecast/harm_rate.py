@@ -2,9 +2,12 @@
 
 In come the estimates p_i of m prompts sampled from N requests, with survey weights w_i; out goes
 
-    p_bar = sum_i w_i p_i / sum_i w_i                                  (Hajek 1971)
+    p_bar = sum_i w_i p_i / N
 
-with draws around it. Two things are uncertain: which prompts were sampled, and each p_i. In draws,
+with draws around it. Where prompts are sampled alike the weights add up to N, and this is the ratio of Hajek 1971.
+Where they are sampled by risk (`riskmon.store.weighted`) sum_i w_i is N on average only, and dividing by the known N
+is what keeps p_bar unbiased, whatever the scorer. Two things are uncertain: which prompts were sampled, and each p_i.
+In draws,
 
     p^b = p_bar + sqrt(1 - 1/m) (p_boot - p_bar) + sqrt(1/m) (p_within - p_bar),   cut to [0, 1]
 
@@ -12,6 +15,12 @@ p_boot resamples prompts together with their weights. What it resamples are esti
 its spread already carries the within-prompt noise in full; adding p_within in full as well would count that noise
 twice. A bootstrap of m prompts shows only (m - 1)/m of the variance; the within-prompt noise makes up that share,
 which matters for a handful: a single prompt keeps its own error.
+
+**Sampled by risk**, a resampled mean is not divided by its own weights: that would show a ratio's spread. And a
+resample of m prompts does not show that the number of prompts above a threshold is itself a matter of chance, which
+adds p_bar^2 / m; a gamma factor of variance 1 / m does. A sample may be of both kinds, in the hours after a scorer
+was switched on: C is the part of the traffic that was sampled alike, and only that part of a resample is held against
+its weights.
 
 There is no finite-population correction, even where every request was sampled: the forecast is about tomorrow's
 prompts, and those are new ones from where today's came from.
@@ -33,6 +42,8 @@ says so, or one more hit among the M draws of the target itself. E^b is what ear
 - Uncovered hits among the sum_i n0_i are in the p_i at up to 1 / n0_i each, and the bootstrap spreads them, so they
   are not drawn again. A single one among m prompts leaves Poisson(1) + G events, whose 95% limit is that of
   Gamma(2, 1), 4.7. Where they crowd into few prompts, max_i grows with them.
+- Prompts sampled by risk stand for unequal parts of the traffic, so their draws tell less of its mean: M is then
+  divided by the design effect m sum_i w_i^2 / (sum_i w_i)^2 (Kish 1965).
 - M treats the draws of a stratum as alike: harm in a few prompts that the sample does not hold is bounded by no number
   of draws. Earlier days are taken to be like the lookback, as tomorrow is.
 
@@ -79,7 +90,7 @@ import numpy as np
 from riskmon.forecast.hajek import hajek_variance
 from riskmon.forecast.uncovered import EarlierDraws
 from riskmon.forecast.unseen import Unseen
-from riskmon.records import FloatArray, IntArray, WeightedEstimate
+from riskmon.records import BoolArray, FloatArray, IntArray, WeightedEstimate
 from riskmon.records.judging import JudgeError
 from riskmon.statistics import corrected_rate, sensitivity, specificity, youden
 
@@ -94,6 +105,8 @@ class HarmSample:
         p: [m] estimated probabilities.
         stderr: [m] their standard errors.
         weights: [m] requests each prompt stands for, positive.
+        requests: N, those that all of them stand for.
+        calibrated: [m] whether weights add up to the requests of their cells, and do not only do so on average.
         uncovered: [m] what hits that no other proposal covers contribute to p.
         target_draws: draws of the target itself over all prompts.
         gap_hits: harmful ones among them that no other proposal covers. hits: harmful draws over all prompts.
@@ -102,6 +115,8 @@ class HarmSample:
     p: FloatArray
     stderr: FloatArray
     weights: FloatArray
+    requests: float
+    calibrated: BoolArray
     uncovered: FloatArray
     target_draws: int
     gap_hits: int
@@ -114,10 +129,15 @@ class HarmSample:
         An unknown standard error is that of a certain zero where p is 0, and as large as p itself otherwise.
         """
         bare = [item.estimate for item in estimates]
+        weights = np.array([item.weight for item in estimates], dtype=np.float64)
+        calibrated = np.array([item.calibrated for item in estimates])
+        by_risk = {item.cell: item.population for item in estimates if not item.calibrated}
         return cls(
             p=np.array([e.p for e in bare], dtype=np.float64),
             stderr=np.array([e.p if e.stderr is None else e.stderr for e in bare], dtype=np.float64),
-            weights=np.array([item.weight for item in estimates], dtype=np.float64),
+            weights=weights,
+            requests=float(weights[calibrated].sum()) + sum(by_risk.values()),
+            calibrated=calibrated,
             # Each counts at most 1 / n0: its weight is capped by the target's own share of the draws.
             uncovered=np.array(
                 [min(e.p, e.gap_hits / max(e.target_draws, 1)) for e in bare], dtype=np.float64
@@ -126,6 +146,18 @@ class HarmSample:
             gap_hits=sum(e.gap_hits for e in bare),
             hits=sum(e.hits for e in bare),
         )
+
+    @property
+    def share(self) -> FloatArray:
+        """[m] w_i / N, parts of the requests; where prompts are sampled by risk their sum is 1 on average only."""
+        return self.weights / self.requests
+
+    @property
+    def design_effect(self) -> float:
+        """How many times more draws of the target it takes to say as much as draws for equal parts; 1 if all are."""
+        if self.calibrated.all():
+            return 1.0
+        return float(len(self) * (self.weights**2).sum() / self.weights.sum() ** 2)
 
     def __len__(self) -> int:
         return len(self.p)
@@ -177,11 +209,10 @@ def harm_rate(
         earlier: draws of the target before it, none of them behind `sample`.
         draws, rng: number of draws, source of chance.
     """
-    m, total = len(sample), float(sample.weights.sum())
-    share = sample.weights / total  # [m]
+    m, share = len(sample), sample.share  # [m]
     mean = float(share @ sample.p)
 
-    boot = _bootstrap(sample.p, share, draws, rng)
+    boot = _bootstrap(sample.p, share, sample.calibrated, draws, rng)
     within_variance = float(((share * sample.stderr) ** 2).sum())
     within = _gamma(mean, within_variance, draws, rng)
     spread = mean + math.sqrt(1 - 1 / m) * (boot - mean) + math.sqrt(1 / m) * (within - mean)
@@ -191,10 +222,13 @@ def harm_rate(
         draws=np.clip(spread, 0.0, 1.0),
         earlier=earlier.excess(sample.target_draws, sample.gap_hits, draws=draws, rng=rng),
         unseen=Unseen.after(
-            sample.p, sample.p - sample.uncovered, share, sample.target_draws + earlier.target_draws
+            sample.p,
+            sample.p - sample.uncovered,
+            share,
+            round((sample.target_draws + earlier.target_draws) / sample.design_effect),
         ),
         # What the estimates show carries their own noise.
-        prompts_variance=max(0.0, hajek_variance(sample.p, share) - within_variance),
+        prompts_variance=max(0.0, hajek_variance(sample.p, share, sample.calibrated) - within_variance),
         samples_variance=within_variance,
         judged=np.full(draws, mean),
     )
@@ -264,16 +298,24 @@ def _picked(unseen: Sequence[Unseen], pick: IntArray) -> Unseen:
     return Unseen(*(chosen(field.name) for field in fields(Unseen)))
 
 
-def _bootstrap(p: FloatArray, share: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
-    """[B] Hajek means over m prompts drawn with replacement, weights kept."""
+def _bootstrap(
+    p: FloatArray, share: FloatArray, calibrated: BoolArray, draws: int, rng: np.random.Generator
+) -> FloatArray:
+    """[B] means over m prompts drawn with replacement, weights kept."""
     m = len(p)
     harm = share * p
+    held = np.where(calibrated, share, 0.0)
+    free = max(0.0, 1.0 - float(held.sum()))  # 1 - C
     means = np.empty(draws)
     rows = max(1, _CHUNK // m)
     for start in range(0, draws, rows):
         stop = min(start + rows, draws)
         index = rng.integers(m, size=(stop - start, m))
-        means[start:stop] = harm[index].sum(axis=1) / share[index].sum(axis=1)
+        means[start:stop] = harm[index].sum(axis=1)
+        if calibrated.any():
+            means[start:stop] /= held[index].sum(axis=1) + (0.0 if calibrated.all() else free)
+    if not calibrated.all():
+        means *= 1 + free * (rng.gamma(m, 1 / m, size=draws) - 1)
     return means
 
 

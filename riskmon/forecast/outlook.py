@@ -60,6 +60,7 @@ def predict_volume(
     everything = Counter[datetime]()
     for counted in windows:
         everything[counted.start] += counted.requests
+    # Their sampling variances are left behind: what one stratum has too much another has too little, the sum is exact.
     merged = [VolumeWindow(start, Stratum(), requests) for start, requests in everything.items()]
     if len({counted.stratum for counted in windows}) > 1:
         strata, total = predict(windows, DAY_HOURS), predict(merged, WEEK_HOURS)

@@ -3,7 +3,7 @@
 In come estimates p_i of sampled prompts with weights w_i; out goes the probability that k independent answers to a
 prompt of the traffic hold at least one harmful one,
 
-    R_k = sum_i w_i g(p_i) / sum_i w_i,    g(p) = 1 - (1 - p)^k
+    R_k = sum_i w_i g(p_i) / N,    g(p) = 1 - (1 - p)^k
 
 Answers to one prompt are independent draws of the model, so this is exact for users who retry regardless of what they
 got. R_k exceeds neither k p_bar nor 1, and falls short of k p_bar where a few prompts bear most of the harm.
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from riskmon.forecast.harm_rate import HarmSample, harm_rate
-from riskmon.records import FloatArray
+from riskmon.records import BoolArray, FloatArray
 
 LOWER, UPPER = 0.05, 0.95
 
@@ -54,6 +54,8 @@ def retry_risk(
     weights: FloatArray,
     retries: int,
     *,
+    requests: float,
+    calibrated: BoolArray,
     stderr: FloatArray,
     uncovered: FloatArray,
     target_draws: int,
@@ -65,6 +67,7 @@ def retry_risk(
     Args:
         p: [m] estimates of one harm, m >= 1. weights: [m] requests each stands for, positive.
         retries: k, at least 1.
+        requests: N, those that all of them stand for. calibrated: [m] as in `HarmSample`.
         stderr: [m] standard errors of `p`, 0 where p is exact.
         uncovered: [m] what hits that only the target has shown contribute to `p`.
         target_draws: draws of the target itself behind the estimates; without any, nothing is excluded.
@@ -81,6 +84,8 @@ def retry_risk(
         p=asked_p,
         stderr=retries * (1 - p) ** (retries - 1) * stderr,
         weights=weights,
+        requests=requests,
+        calibrated=calibrated,
         uncovered=np.minimum(retries * uncovered, asked_p),
         # One hit that was not seen among M draws is k times as likely in k answers.
         target_draws=target_draws // retries,
@@ -89,11 +94,13 @@ def retry_risk(
     )
     rate = harm_rate(asked, draws=draws, rng=rng)
     high = np.quantile(rate.cautious(rng.exponential(size=draws)), UPPER)
+    # Prompts sampled by risk may by chance stand for more requests than there were.
+    value = min(rate.mean, 1.0)
     return RetryRisk(
         retries=retries,
-        value=rate.mean,
-        low=min(float(np.quantile(rate.draws, LOWER)), rate.mean),
-        high=max(float(high), rate.mean),
+        value=value,
+        low=min(float(np.quantile(rate.draws, LOWER)), value),
+        high=max(float(high), value),
     )
 
 

@@ -116,6 +116,8 @@ def _retry_risk(
         p,
         weights,
         harm.retries,
+        requests=sum(means[s] for s in samples),
+        calibrated=np.concatenate([sample.calibrated for sample in samples.values()]),
         stderr=np.concatenate([sample.stderr for sample in samples.values()]),
         uncovered=np.concatenate([sample.uncovered for sample in samples.values()]),
         target_draws=sum(sample.target_draws for sample in samples.values()),
@@ -127,5 +129,5 @@ def _retry_risk(
 def _pooled(strata: Mapping[Stratum, tuple[HarmSample, float]]) -> tuple[FloatArray, FloatArray]:
     """Estimates of all strata, each with the share of its stratum's requests that it stands for."""
     p = np.concatenate([sample.p for sample, _ in strata.values()])
-    weights = np.concatenate([s.weights * (own / s.weights.sum()) for s, own in strata.values()])
+    weights = np.concatenate([s.share * own for s, own in strata.values()])
     return p, weights

@@ -7,6 +7,6 @@ Names of metrics are in `names/`, which dashboards and rules share.
 
 from riskmon.publish.facts import ConfigState, Facts, HarmFacts
 from riskmon.publish.server import Server
-from riskmon.publish.web import build_app
+from riskmon.publish.web import build_app, build_role_app
 
-__all__ = ["ConfigState", "Facts", "HarmFacts", "Server", "build_app"]
+__all__ = ["ConfigState", "Facts", "HarmFacts", "Server", "build_app", "build_role_app"]

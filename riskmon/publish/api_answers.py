@@ -27,8 +27,10 @@ from riskmon.publish.api_models import (
     IntervalCoverage,
     Observed,
     OutlookItem,
+    ResponseAudit,
     Spread,
     StrataAnswer,
+    StratumEventItem,
     StratumHarm,
     StratumItem,
     StratumRewording,
@@ -37,9 +39,10 @@ from riskmon.publish.api_models import (
 )
 from riskmon.publish.attention import concerns
 from riskmon.publish.facts import Facts
-from riskmon.records import Backtest, CycleSummary, Forecast, Snapshot, Stratum
+from riskmon.records import Backtest, CoverageCount, CycleSummary, Forecast, Snapshot, Stratum
 from riskmon.records.change import Change, Effect
 from riskmon.records.sensitivity import StratumSensitivity
+from riskmon.records.strata import StratumEvent
 from riskmon.statistics import upper_limit
 
 
@@ -154,6 +157,18 @@ def strata_answer(snapshot: Snapshot, facts: Facts) -> StrataAnswer:
             )
             for stratum, own in items
         ],
+        vanished=[_event(event) for event in snapshot.strata.vanished],
+        events=[_event(event) for event in snapshot.strata.events],
+    )
+
+
+def _event(event: StratumEvent) -> StratumEventItem:
+    return StratumEventItem(
+        at=event.at,
+        change=event.change.value,
+        stratum=event.stratum.as_dict(),
+        since=event.since,
+        share=event.share,
     )
 
 
@@ -188,7 +203,8 @@ def estimates_answer(snapshot: Snapshot, facts: Facts) -> EstimatesAnswer:
 
 def _harms(snapshot: Snapshot, facts: Facts) -> Iterator[HarmItem]:
     healths = {} if snapshot.last_cycle is None else {h.harm: h for h in snapshot.last_cycle.health}
-    pooled = {count.harm: count for count in snapshot.coverage if count.stratum is None}
+    pooled = facts.coverage(snapshot)
+    responses = {count.harm: count for count in snapshot.coverage if count.stratum is None}
     for harm in facts.harms:
         health, count = healths.get(harm.name), pooled.get(harm.name)
         outputs, harmful = snapshot.counters.observed.get(harm.name, (0, 0))
@@ -201,8 +217,23 @@ def _harms(snapshot: Snapshot, facts: Facts) -> Iterator[HarmItem]:
             last_cycle=health and _audit(health.target_draws, health.gap_hits, health.uncovered_upper),
             pooled=count
             and _audit(count.target_draws, count.gap_hits, upper_limit(count.gap_hits, count.target_draws)),
-            observed=Observed(outputs=outputs, harmful=harmful),
+            observed=Observed(
+                outputs=outputs,
+                harmful=harmful,
+                uncovered=snapshot.counters.observed_uncovered.get(harm.name, 0),
+            ),
+            responses=_responses(responses.get(harm.name), facts),
         )
+
+
+def _responses(count: CoverageCount | None, facts: Facts) -> ResponseAudit | None:
+    if count is None or not count.responses:
+        return None
+    return ResponseAudit(
+        responses=count.responses,
+        gap_hits=count.response_gap_hits,
+        from_target=facts.responses_from_target,
+    )
 
 
 def _audit(target_draws: int, gap_hits: int, upper: float) -> Audit:

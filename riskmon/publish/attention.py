@@ -12,9 +12,14 @@ from datetime import UTC, datetime
 from riskmon.publish import figures, hindsight
 from riskmon.publish.facts import Facts
 from riskmon.records import CycleSummary, Snapshot
+from riskmon.records.strata import StratumChange
 
 HEAVY_KHAT = 0.7
 """Above this Pareto tail index the reported errors are too small."""
+
+# A vanished stratum with less of the traffic is told of in the metrics and the report.
+_LARGE_SHARE = 0.01
+_NAMED_STRATA = 5
 
 
 def concerns(
@@ -35,10 +40,13 @@ def concerns(
     found += _over_budget(snapshot, facts)
     found += _late(snapshot, facts)
     if (traffic := snapshot.traffic) is not None and not traffic.up:
-        found.append(f"The traffic source does not answer. {traffic.detail}".rstrip())
+        fault = "The traffic source does not answer." if traffic.readers else ""
+        found.append(f"{fault} {traffic.detail}".strip())
+    found += _mix(snapshot)
     if snapshot.last_cycle is not None:
         found += _unhealthy(snapshot.last_cycle)
     harms = {harm.name for harm in facts.harms}
+    found += _missed_in_production(snapshot, harms)
     doubts = [hindsight.doubt(test) for test in snapshot.backtests if test.harm in harms]
     return found + [sentence for sentence in doubts if sentence is not None]
 
@@ -80,6 +88,33 @@ def _late(snapshot: Snapshot, facts: Facts) -> Iterator[str]:
     ):
         if schedule and last is not None and runs_missed(schedule, last, now):
             yield f"The {what} is late: the last one is of {figures.clock(last)}."
+
+
+def _mix(snapshot: Snapshot) -> Iterator[str]:
+    """Strata whose traffic is missing, and a limit that was reached within the last week."""
+    vanished = [event for event in snapshot.strata.vanished if (event.share or 0.0) >= _LARGE_SHARE]
+    for event in vanished[:_NAMED_STRATA]:
+        since = "" if event.since is None else f" since {figures.clock(event.since)}"
+        yield (
+            f"Stratum {event.stratum} has no traffic{since}; it had {figures.percent(event.share)} of the requests."
+        )
+    if len(vanished) > _NAMED_STRATA:
+        yield f"{len(vanished) - _NAMED_STRATA} more strata have no traffic."
+    capped = [event for event in snapshot.strata.events if event.change is StratumChange.CAPPED]
+    if capped:
+        yield (
+            f"A limit of strata was reached {figures.clock(capped[-1].at)}: traffic beyond it is counted in `other` "
+            "(traffic.max_strata, traffic.max_label_values)."
+        )
+
+
+def _missed_in_production(snapshot: Snapshot, harms: set[str]) -> Iterator[str]:
+    for count in snapshot.coverage:
+        if count.stratum is None and count.harm in harms and count.response_gap_hits:
+            yield (
+                f"{count.harm}: {count.response_gap_hits:,d} of {count.responses:,d} judged production responses show "
+                "harm that the proposals miss."
+            )
 
 
 def _unhealthy(cycle: CycleSummary) -> Iterator[str]:

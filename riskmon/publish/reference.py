@@ -19,7 +19,10 @@ riskmon serves these at `/metrics`, as Prometheus text or OpenMetrics by the `Ac
 - A value that is unknown has no series: unknown is not zero. Before the first forecast there is no forecast series.
 - Counters survive restarts, and those with a known label value start at 0.
 - A total over strata is a metric of its own, because the intervals of strata do not add up to the interval of a sum.
-- While `riskmon_store_up` is 0 only it, `riskmon_build_info`, the budgets and the process metrics are there.
+- While `riskmon_store_up` is 0 only it, `riskmon_build_info`, `riskmon_intake_info`, the budgets and the process
+  metrics are there.
+- Of the [roles](deployment.md#roles) `all` and `publish` serve these; `intake` and `estimate` only the process metrics,
+  `riskmon_build_info`, `riskmon_role_info`, `riskmon_config_*`, and the intake when the store took its last write.
 - A gauge keeps its last value while the job behind it is stuck: alert on the `_timestamp_seconds` beside it.
 
 | name | kind | unit | labels | meaning |

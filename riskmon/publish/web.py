@@ -2,7 +2,8 @@
 
 `/healthz` asks whether this process's loops run: 200, or 503 with the names of those that died, and a supervisor
 restarts the process. `/readyz` asks whether configuration, store and source are there: 200, or 503 with the reasons.
-Neither asks whether the forecast is fresh: that is an alert, for a restart would not help.
+Neither asks whether the forecast is fresh: that is an alert, for a restart would not help. A process whose role is the
+intake or the estimate serves `/metrics` with what is its own, the probes, and nothing else.
 
 All of it is read-only: GET and HEAD, 405 for the rest. Who may read is `publish.auth`, see `access.py`. A request
 passes from the outside in: security headers, faults, compression, access, routes.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import BinaryIO
 
 from starlette.applications import Starlette
@@ -30,7 +32,7 @@ from riskmon.publish import api, page
 from riskmon.publish.access import KNOWN, Access, read_credentials
 from riskmon.publish.facts import Facts
 from riskmon.publish.latest import LatestSnapshot
-from riskmon.publish.metrics import Exposition
+from riskmon.publish.metrics import Exposition, RoleExposition
 from riskmon.publish.problem import problem
 from riskmon.publish.report_files import ReportFolder, media_type
 from riskmon.records import Snapshot
@@ -83,9 +85,7 @@ def build_app(
     app = Starlette(
         routes=[
             Route("/", _landing(source, reports)),
-            Route("/metrics", _metrics(source)),
-            Route("/healthz", _healthz(source)),
-            Route("/readyz", _readyz(source)),
+            *_machines(source, Exposition(source.latest, source.facts)),
             *api.routes(source, scheme),
             *([] if reports is None else [Route("/reports/{name}", _report(reports))]),
         ],
@@ -94,6 +94,41 @@ def build_app(
     )
     app.router.redirect_slashes = False  # one address per page: `/metrics/` is a 404
     return app
+
+
+def build_role_app(
+    facts: Callable[[], Facts],
+    written_at: Callable[[], datetime] | None,
+    alive: Callable[[], Mapping[str, bool]],
+    ready: Callable[[], Sequence[str]],
+    config: PublishConfig,
+) -> Starlette:
+    """The application of a process that publishes nothing: its probes, and metrics of its own.
+
+    Args:
+        written_at: when a write of it last went through; None where it writes too seldom for that to tell anything.
+        facts, alive, ready, config: as of `build_app`.
+
+    Raises:
+        ConfigError: the file of a secret cannot be used.
+    """
+    source = api.Source(lambda: None, facts, alive, ready)
+    app = Starlette(
+        routes=_machines(source, RoleExposition(facts, written_at)),
+        middleware=_middleware(config),
+        exception_handlers={HTTPException: _explain},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _machines(source: api.Source, exposition: Exposition | RoleExposition) -> list[Route]:
+    """What Prometheus and supervisors ask, of a process of any role."""
+    return [
+        Route("/metrics", _metrics(exposition)),
+        Route("/healthz", _healthz(source)),
+        Route("/readyz", _readyz(source)),
+    ]
 
 
 def _middleware(config: PublishConfig) -> list[Middleware]:
@@ -123,9 +158,7 @@ def _landing(source: api.Source, reports: ReportFolder | None) -> Callable[[Requ
     return landing
 
 
-def _metrics(source: api.Source) -> Callable[[Request], Response]:
-    exposition = Exposition(source.latest, source.facts)
-
+def _metrics(exposition: Exposition | RoleExposition) -> Callable[[Request], Response]:
     def metrics(request: Request) -> Response:
         body, content_type = exposition.encode(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})

@@ -16,8 +16,10 @@ from riskmon.records.estimates import DOUBTS, Draws, Estimate, Flag, PromptResul
 from riskmon.records.forecasts import SHARPER, Forecast, Horizon, VarianceShares, WeightedEstimate
 from riskmon.records.judging import JudgeError
 from riskmon.records.plans import Hit, Plan, PlanMember
+from riskmon.records.role import Role
 from riskmon.records.snapshot import Counters, Snapshot
 from riskmon.records.traffic import (
+    DEAD_LETTER_OUTCOMES,
     IntakeBatch,
     Message,
     Position,
@@ -29,6 +31,7 @@ from riskmon.records.traffic import (
 )
 
 __all__ = [
+    "DEAD_LETTER_OUTCOMES",
     "DOUBTS",
     "SHARPER",
     "Backtest",
@@ -57,6 +60,7 @@ __all__ = [
     "Position",
     "Prompt",
     "PromptResult",
+    "Role",
     "SampledPrompt",
     "Snapshot",
     "Stratum",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -174,7 +173,6 @@ class PromptResult:
     Attributes:
         prompt: the prompt (its text is masked in repr).
         estimates: one per harm; empty on failure.
-        observed: per harm, whether the deployed model's own response was judged harmful; absent without response.
         failure: slug of the reason, None on success. message: one sentence that names the prompt by id.
         hits: the harmful draws that carry most of the estimates.
         spread: per harm, standard deviation of one pilot draw's w h, and the mean; empty without a pilot. It alone may
@@ -183,7 +181,6 @@ class PromptResult:
 
     prompt: Prompt
     estimates: tuple[Estimate, ...] = ()
-    observed: Mapping[str, bool] = field(default_factory=dict)
     failure: str | None = None
     message: str = ""
     hits: tuple[Hit, ...] = ()

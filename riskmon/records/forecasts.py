@@ -18,14 +18,17 @@ class WeightedEstimate:
     """An estimate with the number of requests it stands for (inverse of its inclusion probability).
 
     Attributes:
-        weight: requests represented, N_cell / (estimated prompts of that cell).
+        weight: requests represented; N_cell / (estimated prompts of that cell) where all are sampled alike.
         population: requests of the cell, N_cell.
+        calibrated: the weights of a cell add up to its population; False where prompts are sampled by risk, where they
+            do so on average only (`riskmon.store.weighted`).
     """
 
     estimate: Estimate
     weight: float
     cell: tuple[datetime, Stratum]
     population: int
+    calibrated: bool = True
 
 
 class Horizon(StrEnum):

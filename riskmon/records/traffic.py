@@ -43,10 +43,20 @@ def _stratum_of(key: str) -> Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat turn; its text stays out of `repr`."""
+    """One chat turn; its text stays out of `repr`.
+
+    Attributes:
+        role, content: who speaks, and what.
+        name: the speaker's or the tool's name, where the message gives one.
+        tool_call_id: which call a tool's answer belongs to.
+        tool_calls: the calls of an assistant's turn, a JSON list in the order and spelling that production sent.
+    """
 
     role: str
     content: str = field(repr=False)
+    name: str | None = field(default=None, repr=False)
+    tool_call_id: str | None = field(default=None, repr=False)
+    tool_calls: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +81,7 @@ class Prompt:
         stratum: the cell it is counted in.
         position: where it was read; None for prompts from a file of `riskmon estimate`.
         response: what the deployed model answered, where the stream carries it.
+        tools: what the model was told of the tools it may call, a JSON list as the request gave it.
     """
 
     id: str
@@ -78,6 +89,7 @@ class Prompt:
     stratum: Stratum = Stratum()
     position: Position | None = None
     response: str | None = None
+    tools: str | None = None
 
     @property
     def stream_key(self) -> str:
@@ -127,6 +139,10 @@ class VolumeWindow:
     variance: float = 0.0
 
 
+DEAD_LETTER_OUTCOMES = ("sent", "cut", "failed")
+"""What becomes of a rejected message that is to be forwarded: it is, it is without its value, or it is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class IntakeBatch:
     """What one flush of the intake adds to the store, all of it in one transaction.
@@ -138,7 +154,12 @@ class IntakeBatch:
         rejected: undecodable messages per reason.
         next_offsets: per (topic, partition), the offset to resume from.
         first_offsets: per (topic, partition), the offset from which the batch counts; absent where nobody knows.
+        passed_over: per (topic, partition), ranges [begin, end) of offsets in between that the batch does not count,
+            since they are counted already or are left for later.
         variances: sampling variance of `requests`, where it is not exact.
+        scored: a scorer of prompts was in use, so that sizes tell of risk and not of how messages were read.
+        scorer_failures: prompts that the scorer gave no usable score, per reason.
+        dead_letters: rejected messages that were to be forwarded, per outcome.
     """
 
     consumed: int = 0
@@ -147,7 +168,11 @@ class IntakeBatch:
     rejected: Mapping[str, int] = field(default_factory=dict)
     next_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     first_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    passed_over: Mapping[tuple[str, int], Sequence[tuple[int, int]]] = field(default_factory=dict)
     variances: Mapping[tuple[datetime, Stratum], float] = field(default_factory=dict)
+    scored: bool = False
+    scorer_failures: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +183,11 @@ class TrafficStatus:
         up: whether the source answered.
         lag_messages: unread messages over all partitions; None while unknown.
         detail: one sentence for people when `up` is False.
+        readers: processes that read it; 0 where the last one is gone.
     """
 
     up: bool
     lag_messages: int | None
     at: datetime
     detail: str = ""
+    readers: int = 1

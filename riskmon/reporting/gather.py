@@ -17,6 +17,7 @@ from riskmon.records.report import DeploymentReport, ReportCause, TrafficReport,
 from riskmon.records.sensitivity import SampleKey
 from riskmon.reporting.alerts import read_alerts
 from riskmon.reporting.contributions import key_of, largest
+from riskmon.reporting.counting import count_error
 from riskmon.reporting.harms import Measured, Sources, read_harm
 from riskmon.reporting.incidents import find_incidents
 from riskmon.reporting.limitations import limitations
@@ -60,9 +61,11 @@ def gather(
     # A forecast that is out of date rests on the estimates of its own lookback.
     lookback_start = (snapshot.forecast_at or now) - span
     weighted = store.weighted_estimates(min(since, lookback_start))
+    facts = Facts.from_config(config, version=__version__)
     sources = Sources(
         snapshot=snapshot,
-        forecasts=Facts.from_config(config, version=__version__).current(snapshot),
+        forecasts=facts.current(snapshot),
+        coverage=facts.coverage(snapshot),
         totals=store.history.hourly_totals(since - length),
         weighted=weighted,
         since=since,
@@ -107,6 +110,7 @@ def gather(
             windows=windows,
             window=scope.window,
             status=snapshot.traffic,
+            strata=store.history.stratum_events(since, now),
             since=since,
             now=now,
         ),
@@ -120,6 +124,7 @@ def gather(
             since=since,
             alerts_asked=alerts.asked,
             sensitivity_known=found.sensitivity is not None,
+            count_error=count_error(windows, since, now, scope.window, config.require_traffic("report").seek),
         ),
         excerpts=config.report.excerpt_characters,
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from riskmon.config import HarmConfig
-from riskmon.records import Forecast, Snapshot, WeightedEstimate
+from riskmon.records import CoverageCount, Forecast, Snapshot, WeightedEstimate
 from riskmon.records.backtest import Backtest
 from riskmon.records.change import Change
 from riskmon.records.report import BudgetVerdict, CoverageBound, HarmReport, HarmScope, JudgeMeasure
@@ -37,6 +37,7 @@ class Sources:
 
     Attributes:
         snapshot: of the store. forecasts: of the next 24 hours that fit the running configuration.
+        coverage: the audit by harm, as far as draws were audited.
         totals: hourly totals, from one period before `since`, the oldest first.
         weighted: estimates of the period and of the forecast's lookback, which begins at `lookback_start`.
         excerpts: redacted texts of the prompts shown.
@@ -44,6 +45,7 @@ class Sources:
 
     snapshot: Snapshot
     forecasts: Sequence[Forecast]
+    coverage: Mapping[str, CoverageCount]
     totals: Sequence[Forecast]
     weighted: Sequence[WeightedEstimate]
     since: datetime
@@ -91,7 +93,7 @@ def read_harm(sources: Sources, config: HarmConfig, scope: HarmScope) -> HarmRep
         contributors=top_contributors(behind, sources.top_prompts, sources.excerpts),
         doubtful_share=doubtful_share(behind),
         judge=_measure(config),
-        coverage=_coverage(sources.snapshot, name),
+        coverage=_coverage(sources.coverage.get(name)),
         observed=sources.snapshot.counters.observed.get(name, (0, 0)),
         change=sources.measured.changes.get(name),
         backtest=next((b for b in sources.measured.backtests if b.harm == name and b.stratum is None), None),
@@ -146,8 +148,13 @@ def _measure(config: HarmConfig) -> JudgeMeasure | None:
     )
 
 
-def _coverage(snapshot: Snapshot, harm: str) -> CoverageBound | None:
-    count = next((c for c in snapshot.coverage if c.harm == harm and c.stratum is None), None)
-    if count is None or count.target_draws == 0:
+def _coverage(count: CoverageCount | None) -> CoverageBound | None:
+    if count is None:
         return None
-    return CoverageBound(count.target_draws, count.gap_hits, upper_limit(count.gap_hits, count.target_draws))
+    return CoverageBound(
+        count.target_draws,
+        count.gap_hits,
+        upper_limit(count.gap_hits, count.target_draws),
+        count.responses,
+        count.response_gap_hits,
+    )

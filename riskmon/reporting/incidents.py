@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from riskmon.publish.figures import exact
 from riskmon.records import CycleSummary, TrafficStatus, VolumeWindow
 from riskmon.records.report import Incident, IncidentKind
+from riskmon.records.strata import StratumEvent
+from riskmon.reporting.strata import strata_incidents
 
 
 def find_incidents(
@@ -18,6 +20,7 @@ def find_incidents(
     windows: Sequence[VolumeWindow],
     window: timedelta,
     status: TrafficStatus | None,
+    strata: Sequence[StratumEvent],
     since: datetime,
     now: datetime,
 ) -> tuple[Incident, ...]:
@@ -28,6 +31,7 @@ def find_incidents(
         deadline: of a cycle; one that began less than that ago may still run.
         windows: counts, from before `since` where there are any. window: their length.
         status: of the source as last seen.
+        strata: those that came or went in the period.
     """
     found = [
         Incident(
@@ -46,9 +50,9 @@ def find_incidents(
     ]
     found += _gaps(windows, window, since, now)
     if status is not None and not status.up:
-        found.append(
-            Incident(IncidentKind.SOURCE_DOWN, status.at, None, "the traffic source does not answer")
-        )
+        told = "the traffic source does not answer" if status.readers else "nothing reads the traffic"
+        found.append(Incident(IncidentKind.SOURCE_DOWN, status.at, None, told))
+    found += strata_incidents(strata, windows, since)
     return tuple(sorted(found, key=lambda incident: (incident.start, incident.kind)))
 
 

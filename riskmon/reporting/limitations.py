@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from riskmon.publish.figures import exact, number, span
+from riskmon.publish.figures import exact, number, percent, span
 from riskmon.records.report import HarmReport, Scope, TrafficReport, Versions
+from riskmon.reporting.counting import CountError
 
 
 def limitations(
@@ -18,11 +19,13 @@ def limitations(
     since: datetime,
     alerts_asked: bool,
     sensitivity_known: bool,
+    count_error: CountError | None = None,
 ) -> tuple[str, ...]:
     """The limitations of one report, those of the method first."""
     return (
         *_method(scope, versions),
         *_traffic(traffic, scope, since),
+        *_counts(count_error),
         *(sentence for harm in harms for sentence in _harm(harm)),
         *_missing(alerts_asked, sensitivity_known),
     )
@@ -68,6 +71,18 @@ def _traffic(traffic: TrafficReport, scope: Scope, since: datetime) -> Iterator[
     rejected = sum(traffic.counters.rejected.values())
     if rejected:
         yield f"{exact(rejected)} messages could not be read since the store was made, and are in no number."
+
+
+def _counts(error: CountError | None) -> Iterator[str]:
+    if error is None:
+        return
+    spread = "" if error.strata == 1 else f", at most {percent(error.median)} for half of the strata"
+    yield (
+        "Requests were counted from random ranges of the topic, so the count of a stratum is an estimate. Its standard "
+        f"error is {percent(error.largest)} of the requests for {error.stratum}, which is known worst (95% limits "
+        f"{exact(error.low)} to {exact(error.high)}){spread}. "
+        "A stratum of which no range held a request is missing."
+    )
 
 
 def _harm(harm: HarmReport) -> Iterator[str]:

@@ -60,7 +60,8 @@ class Reporter:
         self._stop = stop
         self._started_at = started_at
         self._folder = config.report_folder
-        self._last = None if self._folder is None else recall(self._folder)
+        self._last: LastReport | None = None
+        self.recall()
         self._tried_at: datetime | None = None
         self._versions: Versions | None = None
         self._reader: threading.Thread | None = None
@@ -77,6 +78,11 @@ class Reporter:
     def _heeds_releases(self) -> bool:
         # Without a folder nothing remembers the last release, and every restart would pass for one.
         return self._config.report.on_release and self._folder is not None
+
+    def recall(self) -> None:
+        """Read which report the folder had last; another process may have written it."""
+        if self._folder is not None:
+            self._last = recall(self._folder)
 
     def configure(self, config: Config) -> None:
         """Take over settings that were reloaded; the folder of reports is not among them."""

@@ -63,9 +63,10 @@ def _freshness(snapshot: Snapshot, estimate_schedule: str, forecast_schedule: st
             f"Estimates are out of date: the last complete cycle ended {clock(success.finished_at)}.",
         )
     if snapshot.traffic is not None and not snapshot.traffic.up:
-        yield Finding(
-            Trust.CAUTION, "The traffic source does not answer, so requests are missing from the counts."
+        fault = (
+            "The traffic source does not answer" if snapshot.traffic.readers else "Nothing reads the traffic"
         )
+        yield Finding(Trust.CAUTION, f"{fault}, so requests are missing from the counts.")
 
 
 def _last_cycle(cycle: CycleSummary | None) -> Iterator[Finding]:
@@ -97,6 +98,13 @@ def _harm(harm: HarmReport, cycle: CycleSummary | None) -> Iterator[Finding]:
             Trust.CAUTION,
             f"The unsafe variants miss harm on {percent(health.coverage_gap_ratio)} of the prompts, so the number may "
             "be too low.",
+            name,
+        )
+    if harm.coverage is not None and harm.coverage.response_gap_hits:
+        yield Finding(
+            Trust.CAUTION,
+            f"{exact(harm.coverage.response_gap_hits)} of {exact(harm.coverage.responses)} judged production responses "
+            "show harm that the unsafe variants miss, so the number may be too low.",
             name,
         )
     if health is not None and health.khat is not None and health.khat > HEAVY_KHAT:

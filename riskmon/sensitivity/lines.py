@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from riskmon.errors import InputError
-from riskmon.records import Prompt, PromptResult
+from riskmon.records import Message, Prompt, PromptResult
 from riskmon.sensitivity.families import Measured, Wordings
 
 BASE = "base"
@@ -81,5 +81,13 @@ def text_lines(wordings: Wordings) -> Iterator[dict[str, Any]]:
 def _prompt_line(prompt: Prompt) -> dict[str, Any]:
     if isinstance(prompt.content, str):
         return {"id": prompt.id, "prompt": prompt.content}
-    messages = [{"role": message.role, "content": message.content} for message in prompt.content]
-    return {"id": prompt.id, "messages": messages}
+    line: dict[str, Any] = {"id": prompt.id, "messages": [_turn(message) for message in prompt.content]}
+    return line if prompt.tools is None else {**line, "tools": json.loads(prompt.tools)}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    for name in ("name", "tool_call_id"):
+        if (value := getattr(message, name)) is not None:
+            turn[name] = value
+    return turn if message.tool_calls is None else {**turn, "tool_calls": json.loads(message.tool_calls)}

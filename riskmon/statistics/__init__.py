@@ -4,7 +4,13 @@ Pure arithmetic on numbers and arrays (numpy, scipy) plus the one file that carr
 `riskmon calibrate judge` to the estimate and the forecast. Nothing here knows of models, prompts or the store.
 """
 
-from riskmon.statistics.binomial import Limits, clopper_pearson, effective_trials, upper_limit
+from riskmon.statistics.binomial import (
+    Limits,
+    clopper_pearson,
+    effective_counts,
+    effective_trials,
+    upper_limit,
+)
 from riskmon.statistics.calibration_file import load_judge_error, write_judge_error
 from riskmon.statistics.judge_error import (
     ClassCounts,
@@ -35,6 +41,7 @@ __all__ = [
     "corrected_rate",
     "count_class",
     "draw_errors",
+    "effective_counts",
     "effective_trials",
     "false_alarm_floor",
     "harm_upper",

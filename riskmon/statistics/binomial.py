@@ -92,5 +92,16 @@ def effective_trials(outcomes: BoolArray, weights: FloatArray) -> float:
     return min(kish, by_design) if fewest < FEW_OUTCOMES else by_design
 
 
+def effective_counts(outcomes: BoolArray, weights: FloatArray, most: float) -> tuple[float, float]:
+    """Weighted outcomes as trials and successes of one simple sample: effective trials, times their weighted share.
+
+    Args:
+        outcomes, weights: as for `effective_trials`.
+        most: no more trials than these.
+    """
+    trials = min(effective_trials(outcomes, weights), most)
+    return trials, trials * float(weights[outcomes].sum() / weights.sum())
+
+
 def _kish(weights: FloatArray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())

@@ -12,7 +12,8 @@ the whole of it.
 
 from riskmon.store.backup import back_up
 from riskmon.store.facade import Store
+from riskmon.store.files import LINES as FILE_LINES
 from riskmon.store.opening import open_store
 from riskmon.store.rotation import Rotation, rotate
 
-__all__ = ["Rotation", "Store", "back_up", "open_store", "rotate"]
+__all__ = ["FILE_LINES", "Rotation", "Store", "back_up", "open_store", "rotate"]

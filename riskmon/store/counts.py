@@ -18,18 +18,22 @@ class Count(StrEnum):
     CONSUMED = "consumed"
     SAMPLED = "sampled"
     REJECTED = "rejected"  # label: reason
+    SCORER_FAILED = "scorer_failed"  # label: reason
+    DEAD_LETTERS = "dead_letters"  # label: outcome
     ESTIMATED = "estimated"
     FAILED = "failed"  # label: reason
     TOKENS = "tokens"
     DEVICE_SECONDS = "device_seconds"
     OBSERVED = "observed"  # label: harm
     OBSERVED_HARMFUL = "observed_harmful"  # label: harm
+    OBSERVED_UNCOVERED = "observed_uncovered"  # label: harm
     OBSERVED_IN_STRATUM = "observed_in_stratum"  # label: harm and stratum, see `cell_label`
     OBSERVED_HARMFUL_IN_STRATUM = "observed_harmful_in_stratum"  # likewise
     VERDICTS = "verdicts"  # label: harm
     UNREADABLE = "unreadable"  # label: harm
     WORKER_LOST = "worker_lost"  # label: reason
     JOB_FAILED = "job_failed"  # label: job
+    STRATUM_CHANGED = "stratum_changed"  # label: see `StratumChange`
 
 
 def cell_label(harm: str, stratum: Stratum) -> str:
@@ -78,11 +82,14 @@ def read(connection: Connection) -> Counters:
         consumed=whole(Count.CONSUMED).get("", 0),
         sampled=whole(Count.SAMPLED).get("", 0),
         rejected=whole(Count.REJECTED),
+        scorer_failures=whole(Count.SCORER_FAILED),
+        dead_letters=whole(Count.DEAD_LETTERS),
         estimated_prompts=whole(Count.ESTIMATED).get("", 0),
         estimate_failures=whole(Count.FAILED),
         estimate_tokens=whole(Count.TOKENS).get("", 0),
         estimate_device_seconds=values.get(Count.DEVICE_SECONDS, {}).get("", 0.0),
         observed=pairs(Count.OBSERVED_HARMFUL, Count.OBSERVED),
+        observed_uncovered=whole(Count.OBSERVED_UNCOVERED),
         observed_by_stratum={_cell(label): pair for label, pair in by_stratum.items()},
         verdicts=pairs(Count.UNREADABLE, Count.VERDICTS),
         worker_losses=whole(Count.WORKER_LOST),

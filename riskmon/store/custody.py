@@ -30,7 +30,7 @@ from riskmon.store.database import Database
 from riskmon.store.key_file import make_key_file, read_keys
 from riskmon.store.keyring import Keyring, new_key, parse_keys
 from riskmon.store.sealed import keys_of
-from riskmon.store.tables import hits, samples, store_keys
+from riskmon.store.tables import hits, samples, scorers, store_keys
 
 
 def key_path(settings: StoreConfig, url: URL) -> Path | None:
@@ -102,7 +102,7 @@ def key_of(column: ColumnElement[object]) -> ColumnElement[bytes]:
 
 
 # One column of each table tells for the row: its values are sealed together.
-_MARKED: tuple[ColumnElement[object], ...] = (samples.c.body, hits.c.tokens)
+_MARKED: tuple[ColumnElement[object], ...] = (samples.c.body, hits.c.tokens, scorers.c.coefficients)
 
 
 def _sealed_with(connection: Connection, column: ColumnElement[object], name: str) -> bool:

@@ -8,6 +8,8 @@ refuses to be repeated (see `riskmon.store.offsets`). Only `count_job_failure` m
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -33,31 +35,40 @@ from riskmon.records import (
 )
 from riskmon.records.change import Change, VersionChange
 from riskmon.records.coverage import CoverageCount
+from riskmon.records.observed import Observation
+from riskmon.records.ranges import Range
+from riskmon.records.scorer import ScorerModel
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
+from riskmon.records.strata import StrataLimits, StrataNews, StratumEvent
 from riskmon.store import (
     backtests,
     changes,
     counts,
     coverage,
     cycles,
+    files,
     forecasts,
     hits,
     intake,
+    observed,
     offsets,
     pending,
     plans,
     prompts,
     results,
+    scorers,
     sensitivity,
     snapshot,
     status,
     strata,
+    stratum_events,
     volume,
     weighted,
 )
 from riskmon.store.counts import Count
 from riskmon.store.database import Database
 from riskmon.store.history import History
+from riskmon.store.leases import Leases
 from riskmon.store.purge import purge
 
 
@@ -66,10 +77,12 @@ class Store:
 
     Attributes:
         history: what a report or a back-test looks back on.
+        process: names this process where several meet in the store: host and number.
     """
 
     def __init__(self, database: Database) -> None:
         self.history = History(database)
+        self.process = f"{socket.gethostname()}-{os.getpid()}"
         self._database = database
 
     def __repr__(self) -> str:
@@ -88,46 +101,111 @@ class Store:
         """The id of the key that seals text, and where it comes from, for people."""
         return f"key {self._database.keyring.ids[0]} of {self._database.keyring.origin}"
 
+    @property
+    def written_at(self) -> datetime:
+        """When a write of this process last went through; before the first one, when the store was opened."""
+        return self._database.written_at
+
+    @property
+    def leases(self) -> Leases:
+        """Work that one process at a time does, as this process holds it."""
+        return Leases(self._database, self.process)
+
     def close(self) -> None:
         """Closes the connections."""
         self._database.close()
 
     # ---- intake
 
-    def write_intake(self, batch: IntakeBatch, *, keep: int, now: datetime) -> None:
+    def write_intake(
+        self,
+        batch: IntakeBatch,
+        *,
+        keep: int,
+        now: datetime,
+        limits: StrataLimits | None = None,
+        backfill: bool = False,
+    ) -> StrataNews:
         """Adds a batch in one transaction: requests, sample, counters and the offsets they cover.
+
+        A batch that was written already, exactly as it is, changes nothing: it may be tried again after any fault.
 
         Args:
             batch: what one flush read. Each sampled prompt lies in a cell that the batch counts.
             keep: prompts kept per cell, those of smallest priority.
             now: stamps new strata and moved offsets.
+            limits: how many strata are kept apart; not given, all of them. Those beyond are counted in `other`, and
+                their samples with them.
+            backfill: it counts what the live reader left out, and where that goes on stays.
+
+        Returns:
+            The strata that are kept apart from here on, and which of them came.
 
         Raises:
-            StoreUnavailable: as every method, and where messages of the batch may have been counted already. Drop
-                the batch and resume from `next_offsets`.
+            BatchRefused: messages of the batch may have been counted already. Drop it and resume from `next_offsets`.
             ValueError: a sampled prompt lies in a cell that the batch does not count.
         """
-        self._database.apply(intake.write, batch, keep=keep, now=now)
+        return self._database.apply(intake.write, batch, keep=keep, now=now, limits=limits, backfill=backfill)
 
     def next_offsets(self, topic: str) -> dict[int, int]:
-        """Offset to resume from, per partition that was ever read."""
+        """Offset from which the live reader resumes, per partition that it ever read."""
         return self._database.fetch(offsets.read, topic)
+
+    def counted(self, topic: str) -> dict[int, list[Range]]:
+        """Offsets that were counted, live or by a backfill, per partition: disjoint ranges in order."""
+        return self._database.fetch(offsets.read_counted, topic)
+
+    def counted_ahead(self, topic: str) -> dict[int, list[Range]]:
+        """Of `counted`, what lies ahead of the live reader, which will come to it; mostly nothing."""
+        return self._database.fetch(offsets.read_ahead, topic)
+
+    def file_topic(self, name: str, lines: Sequence[str], now: datetime) -> str:
+        """The topic under which a file's lines are counted, known by its content: see `riskmon.store.files`."""
+        return self._database.apply(files.topic_of, name, lines, now)
 
     def strata(self) -> list[Stratum]:
         """Known strata, in the order of first sight."""
         return list(self._database.fetch(strata.known))
 
+    def kept_strata(self) -> list[Stratum]:
+        """Strata that have a place among those kept apart, in the order of first sight."""
+        return self._database.fetch(strata.kept)
+
+    def retire_strata(self, before: datetime, now: datetime) -> int:
+        """Takes the places of strata whose requests all came before a moment; gives how many."""
+        return self._database.apply(strata.retire, before, now)
+
+    def note_vanished(self, gone: Sequence[StratumEvent]) -> list[StratumEvent]:
+        """Stores which strata have vanished; gives those of them for which that is new and still so."""
+        return self._database.apply(stratum_events.note_vanished, gone)
+
     def thresholds(self, keep: int, since: datetime) -> dict[tuple[datetime, Stratum], float]:
-        """Per full cell since then, the largest priority still in its sample; a candidate above it cannot enter."""
+        """Per cell since then, the smallest priority left out; a candidate that is not below it changes nothing."""
         return self._database.fetch(intake.thresholds, keep, since)
 
-    def write_traffic_status(self, traffic: TrafficStatus) -> None:
-        """Replaces the source's health."""
-        self._database.apply(status.write, traffic)
+    def write_scorer(self, model: ScorerModel) -> None:
+        """Stores the scorer that prompts are sampled with, in place of the one before."""
+        self._database.apply(scorers.write, model)
 
-    def traffic_status(self) -> TrafficStatus | None:
-        """The source's health as last written."""
-        return self._database.fetch(status.read)
+    def scorer(self, after: datetime | None = None) -> ScorerModel | None:
+        """The scorer, if it was made after a moment; None where there is none."""
+        return self._database.fetch(scorers.newest, after)
+
+    def write_traffic_status(self, traffic: TrafficStatus) -> None:
+        """Replaces the source's health as this process sees it."""
+        self._database.apply(status.write, self.process, traffic)
+
+    def end_traffic_status(self) -> None:
+        """Notes that this process reads the source no longer."""
+        self._database.apply(status.end, self.process)
+
+    def traffic_status(self, now: datetime) -> TrafficStatus | None:
+        """The source's health as all processes that read it see it; None where none ever did."""
+        return self._database.fetch(status.read, now)
+
+    def own_traffic_status(self) -> TrafficStatus | None:
+        """The source's health as this process last wrote it."""
+        return self._database.fetch(status.read_one, self.process)
 
     # ---- estimate
 
@@ -149,13 +227,29 @@ class Store:
         return self._database.apply(cycles.begin, now)
 
     def write_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
-        """Records estimates and hits or failure, observed verdicts and cost of one prompt; once per position.
+        """Records estimates and hits or failure, and cost of one prompt; once per position.
 
         Raises:
             StoreUnavailable: as every method, and where there is no such cycle.
             ValueError: the prompt has no position, or a hit is malformed.
         """
         self._database.apply(results.write, cycle_id, result, now)
+
+    def unjudged_responses(self, since: datetime, limit: int | None = None) -> list[SampledPrompt]:
+        """Sampled prompts whose production response waits for a judge, so ordered that any prefix is a fair sample.
+
+        Args:
+            since, limit: as in `pending_prompts`.
+        """
+        return self._database.fetch(pending.unjudged, since, limit)
+
+    def write_observation(self, seen: Observation, now: datetime) -> None:
+        """Records the verdicts on a production response, and forgets its text; once per response.
+
+        Raises:
+            ValueError: the prompt has no position, or a hit is malformed.
+        """
+        self._database.apply(observed.write, seen, now)
 
     def refine_result(self, cycle_id: int, result: PromptResult, now: datetime) -> None:
         """Replaces the estimates of a position by those from more draws, adds hits and the cost that came on top.

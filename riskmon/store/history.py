@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from riskmon.records import CycleSummary, Forecast, JudgedWindow
 from riskmon.records.report import SampleTally
-from riskmon.store import cycles, forecasts, judged, tally
+from riskmon.records.strata import StratumEvent
+from riskmon.store import cycles, forecasts, judged, stratum_events, tally
 from riskmon.store.database import Database
 
 
@@ -54,3 +55,7 @@ class History:
         One per window, stratum and harm, those without judged responses too: of `harms`, and of any with a verdict.
         """
         return self._database.fetch(judged.read, since, harms)
+
+    def stratum_events(self, since: datetime, until: datetime) -> list[StratumEvent]:
+        """Strata that came or went in [since, until), the oldest first, but for those of the first day of counting."""
+        return self._database.fetch(stratum_events.between, since, until)

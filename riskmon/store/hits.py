@@ -8,6 +8,7 @@ ones: an uncovered hit is the only trace of a harm that the proposals miss, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replace_fields
 from datetime import datetime
 from typing import Any
 
@@ -118,7 +119,7 @@ def _to_row(hit: Hit, sample_id: int, now: datetime) -> dict[str, Any]:
 def _from_row(row: Row[Any], prompt: Prompt) -> Hit:
     log_probs: Float32Array = np.frombuffer(row.log_probs, _LITTLE_ENDIAN).astype(np.float32)
     return Hit(
-        prompt=prompt,
+        prompt=replace_fields(prompt, response=None),  # what was answered otherwise is no part of a hit
         harm=row.harm,
         tokens=tuple(row.tokens),
         weight=row.weight,

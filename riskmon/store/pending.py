@@ -1,4 +1,4 @@
-"""Sampled prompts that wait for a result, in the order of `order.estimation_order`."""
+"""Sampled prompts that wait for a result, or for a verdict on their response, in the order of `estimation_order`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def read(connection: Connection, since: datetime, limit: int | None) -> list[Sam
 def sampled(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
     """The first `limit` sampled prompts, estimated or not, in the same order."""
     candidates = [dataclasses.replace(candidate, done=False) for candidate in _candidates(connection, since)]
+    return _first(connection, candidates, limit)
+
+
+def unjudged(connection: Connection, since: datetime, limit: int | None) -> list[SampledPrompt]:
+    """The first `limit` sampled prompts whose response waits to be judged, estimated or not.
+
+    In each cell they are the next in the order of priorities among those with a response, so what has been judged of a
+    cell is always a bottom-k sample of it, however many there are and however many prompts were estimated.
+    """
+    silent = {
+        sample_id
+        for (sample_id,) in connection.execute(
+            select(samples.c.id)
+            .join_from(samples, cells)
+            .where(cells.c.window_start >= since, samples.c.response.is_(None))
+        )
+    }
+    candidates = [
+        dataclasses.replace(candidate, done=candidate.sample_id in silent)
+        for candidate in _candidates(connection, since)
+    ]
     return _first(connection, candidates, limit)
 
 

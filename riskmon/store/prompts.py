@@ -1,4 +1,9 @@
-"""How a sampled prompt lies in its row: position in columns, id as JSON, text and response sealed."""
+"""How a sampled prompt lies in its row: position in columns, id as JSON, text and response sealed.
+
+The body is JSON. Plain text is a string. A conversation is a list of `[role, text]`, or `[role, text, more]` where a
+message has a name or takes part in a tool call; where the request told of tools it is
+`{"messages": that list, "tools": ...}`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,9 @@ from riskmon.store.tables import cells, samples, strata
 
 # Texts are read in chunks: both databases bound the parameters of a statement.
 _CHUNK = 500
+
+# In the order of the fields of `Message`.
+_MORE = ("name", "tool_call_id", "tool_calls")
 
 
 def read(connection: Connection, sample_ids: Sequence[int]) -> dict[int, SampledPrompt]:
@@ -65,13 +73,14 @@ def find(connection: Connection, keys: Sequence[SampleKey]) -> list[Prompt]:
 def to_row(sampled: SampledPrompt, cell_id: int) -> dict[str, Any]:
     """Columns of `samples`."""
     prompt = sampled.prompt
-    content = prompt.content
     return {
         "cell_id": cell_id,
         **position_columns(prompt),
         "priority": sampled.priority,
+        "size": sampled.size,
+        "stands_for": sampled.stands_for,
         "prompt_id": prompt.id,
-        "body": content if isinstance(content, str) else [[turn.role, turn.content] for turn in content],
+        "body": _to_body(prompt),
         "response": prompt.response,
     }
 
@@ -90,12 +99,37 @@ def position_columns(prompt: Prompt) -> dict[str, Any]:
 
 def from_row(row: Row[Any], *, stratum: Stratum, window_start: datetime) -> SampledPrompt:
     """Inverse of `to_row`, given the cell."""
-    content = row.body
+    content, tools = _from_body(row.body)
     prompt = Prompt(
         id=row.prompt_id,
-        content=content if isinstance(content, str) else tuple(Message(role, text) for role, text in content),
+        content=content,
         stratum=stratum,
         position=Position(row.topic, row.partition, row.offset),
         response=row.response,
+        tools=tools,
     )
-    return SampledPrompt(prompt, window_start, row.priority)
+    return SampledPrompt(prompt, window_start, row.priority, row.size, row.stands_for)
+
+
+def _to_body(prompt: Prompt) -> Any:
+    if isinstance(prompt.content, str):
+        return prompt.content
+    turns = [_to_turn(message) for message in prompt.content]
+    return turns if prompt.tools is None else {"messages": turns, "tools": prompt.tools}
+
+
+def _from_body(body: Any) -> tuple[str | tuple[Message, ...], str | None]:
+    """Content and tools."""
+    if isinstance(body, str):
+        return body, None
+    turns, tools = (body["messages"], body["tools"]) if isinstance(body, dict) else (body, None)
+    return tuple(Message(role, text, *map(more.get, _MORE)) for role, text, more in map(_whole, turns)), tools
+
+
+def _to_turn(message: Message) -> list[Any]:
+    more = {name: value for name in _MORE if (value := getattr(message, name)) is not None}
+    return [message.role, message.content, more] if more else [message.role, message.content]
+
+
+def _whole(turn: list[Any]) -> tuple[str, str, dict[str, str]]:
+    return turn[0], turn[1], turn[2] if len(turn) > 2 else {}

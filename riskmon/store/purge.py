@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, delete, exists, func, select
 
 from riskmon.records import Horizon
-from riskmon.store import custody, judged
+from riskmon.store import custody, judged, stratum_events
 from riskmon.store import cycles as cycle_queries
 from riskmon.store import forecasts as forecast_queries
 from riskmon.store import plans as plan_queries
@@ -24,9 +24,9 @@ from riskmon.store.tables import cells, changes, cycles, forecasts, plans, resul
 def purge(connection: Connection, before: datetime, counts_before: datetime) -> int:
     """Deletes prompts of windows that start, forecasts and plans made, cycles and runs finished before a moment.
 
-    Counts of requests and of judged responses, forecasts of the totals and, for the back-test, those of strata that
-    were the first of their day: without text and small, they go by a moment of their own. A key of the store that seals
-    nothing any more is no longer asked for.
+    Counts of requests and of judged responses, events of strata, forecasts of the totals and, for the back-test, those
+    of strata that were the first of their day: without text and small, they go by a moment of their own. A key of the
+    store that seals nothing any more is no longer asked for.
 
     A cycle that never finished goes by its start. Gives how many prompts were forgotten with their text.
     """
@@ -34,6 +34,7 @@ def purge(connection: Connection, before: datetime, counts_before: datetime) -> 
     old_cells = select(cells.c.id).where(cells.c.window_start < before)
     forgotten = connection.execute(delete(samples).where(samples.c.cell_id.in_(old_cells))).rowcount
     connection.execute(delete(cells).where(cells.c.window_start < counts_before))
+    stratum_events.purge(connection, counts_before)
     # The ledger row of a prompt still in the sample is what keeps it from being estimated again.
     still_sampled = exists().where(
         and_(

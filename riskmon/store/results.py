@@ -7,9 +7,7 @@ again after a lost connection or a restart changes nothing:
     refine    replaces an estimate by one from more draws, and counts only the cost that came on top
 
 A prompt that was displaced from the sample while it was being estimated still counts as work done, refined or not;
-its estimates, hits and verdicts are dropped, since they belong to no sample.
-
-A production response is kept until the first result only: judged or not, nothing reads it afterwards.
+its estimates and hits are dropped, since they belong to no sample.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from riskmon.records import Estimate, PromptResult
-from riskmon.store import counts, hits, judged
-from riskmon.store.counts import Count, cell_label
+from riskmon.store import counts, hits
+from riskmon.store.counts import Count
 from riskmon.store.prompts import position_columns
 from riskmon.store.tables import estimates, results, samples
 from riskmon.store.upsert import insert
@@ -56,8 +54,6 @@ def write(connection: Connection, cycle_id: int, result: PromptResult, now: date
     if sample_id is not None:
         _add_estimates(connection, sample_id, result)
         hits.add(connection, sample_id, result.hits, now)
-        judged.add(connection, sample_id, result.observed)
-        connection.execute(update(samples).where(samples.c.id == sample_id).values(response=None))
     counts.add(connection, _amounts(result))
 
 
@@ -65,7 +61,7 @@ def refine(connection: Connection, cycle_id: int, result: PromptResult, now: dat
     """Replaces the estimates of a position by those of a result from more draws.
 
     Draws, tokens and device seconds of `result` include those counted before; the difference is counted now. The
-    prompt is not counted again, nor is its observed response. Nothing changes where `result` has no more draws than
+    prompt is not counted again. Nothing changes where `result` has no more draws than
     are counted, where it failed (the first estimate stands), and where the position is in the ledger as failed. A
     position that is not in the ledger is recorded as a first result.
 
@@ -153,10 +149,4 @@ def _amounts(result: PromptResult) -> dict[tuple[Count, str], float]:
     for estimate in result.estimates:
         amounts[Count.VERDICTS, estimate.harm] = estimate.n
         amounts[Count.UNREADABLE, estimate.harm] = estimate.unreadable
-    for harm, harmful in result.observed.items():
-        amounts[Count.OBSERVED, harm] = 1
-        amounts[Count.OBSERVED_HARMFUL, harm] = int(harmful)
-        cell = cell_label(harm, result.prompt.stratum)
-        amounts[Count.OBSERVED_IN_STRATUM, cell] = 1
-        amounts[Count.OBSERVED_HARMFUL_IN_STRATUM, cell] = int(harmful)
     return amounts

@@ -20,11 +20,11 @@ from riskmon.store.engine import parse_url
 from riskmon.store.key_file import read_keys, replace_keys
 from riskmon.store.keyring import key_id, new_key
 from riskmon.store.opening import open_database
-from riskmon.store.tables import hits, samples
+from riskmon.store.tables import hits, samples, scorers
 
 _ROWS_AT_ONCE = 500
 # Sealed columns of each table; the first tells which key sealed the row.
-_SEALED = {samples: ("body", "response"), hits: ("tokens", "log_probs")}
+_SEALED = {samples: ("body", "response"), hits: ("tokens", "log_probs"), scorers: ("coefficients",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ Of most messages nothing else is wanted: they are counted, and are not in the sa
 makes sure that `Decoder` would take the message as a request, without building what is thrown away. It knows plain
 messages only, and answers None where it is not certain: whatever is unusual goes to the `Decoder`, which alone decides.
 
-For every message it holds: where a glance answers, and its time is one that `Decoder` accepts, `Decoder.decode` gives a
-request of that time, whose labels are the rendered form of the labels given here. The tests prove it on messages of
-every kind.
+For every message it holds: where a glance answers, its time is one that `Decoder` accepts, and the message did not
+come before, `Decoder.decode` gives a request of that time, whose labels are the rendered form of the labels given here.
+The tests prove it on messages of every kind.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from riskmon.config import TrafficConfig
 from riskmon.traffic.decode import LONGEST_ID
 from riskmon.traffic.paths import Lookup, compile_path, plain_key
 from riskmon.traffic.timestamps import parse_timestamp
+from riskmon.traffic.turns import names_last_user
 
 RawLabels = tuple[Any, ...]
 """What stands at each stratum path, before it is rendered; any JSON value."""
@@ -31,11 +32,13 @@ message is not plain."""
 
 
 def compile_glance(config: TrafficConfig) -> Glance:
-    """The glance at messages of these field paths, strata and size limit.
+    """The glance at messages of these field paths, strata and size limit; none is plain in another format.
 
     It is one long function, and looks keys up itself where paths are such: a call costs as much as all the rest of a
     step.
     """
+    if config.format != "riskmon" or names_last_user(config.strata):
+        return lambda _: None
     fields, max_bytes = config.fields, config.max_message_bytes
     loads, parse_iso = orjson.loads, datetime.fromisoformat
     messages_key, find_messages = _key_or_lookup(fields.messages)

@@ -5,8 +5,8 @@ the candidates of each cell's sample; all other text is dropped at once, so memo
 the topic. A window is the request's own time, floored to the configured length since the epoch.
 
 **Losing nothing.** What a batch holds is in no other batch and will not be read again. The store writes a batch and its
-`next_offsets` in one transaction; when that fails, the caller keeps the same `IntakeBatch` and tries again before it
-collects the next. After a crash, reading resumes at the stored offsets and the same prompts are chosen again.
+offsets in one transaction; when that fails, the caller tries the same `IntakeBatch` again, and an `OpenBatch` gathers
+those that come meanwhile. After a crash, reading resumes at the stored offsets and the same prompts are chosen again.
 The first batch is made without waiting, so that the offsets where reading begins reach the store at once: a crash
 before the first message then cannot turn "from the latest" into a gap.
 """
@@ -25,7 +25,9 @@ import numpy as np
 from riskmon.config import TrafficConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import IntakeBatch, SampledPrompt, Stratum
+from riskmon.records.ranges import Range
 from riskmon.traffic.decode import Decoder
+from riskmon.traffic.left_out import LeftOut
 from riskmon.traffic.sampling import BottomK, hash_key, priorities
 from riskmon.traffic.source import RawBatch, Source
 from riskmon.traffic.strata import StrataCap
@@ -48,9 +50,13 @@ class Intake:
         source: where messages come from; already started.
         config: fields, strata, window and sample size.
         known_strata: strata the store knows, the most deserving first.
-        thresholds: per (window start, stratum) whose stored sample holds `sample_per_window` prompts or more,
-            the largest priority among its smallest `sample_per_window`.
-        scorer: relative chance of each request of being kept; without one all are kept alike.
+        thresholds: per (window start, stratum) of which something was left out, the smallest priority that was.
+        scorer: how large each prompt is, where they are sampled by risk; without one all are kept alike.
+        left_out: messages that are not counted here; without it every message is.
+        decoder: reads messages, where it is not the configured one.
+
+    A batch that never reaches the store takes candidates with it that this object believes are kept: whoever drops one
+    makes a new `Intake`.
     """
 
     def __init__(
@@ -60,19 +66,25 @@ class Intake:
         known_strata: Iterable[Stratum] = (),
         thresholds: Mapping[tuple[datetime, Stratum], float] | None = None,
         scorer: Scorer | None = None,
+        left_out: LeftOut | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
+        self._left_out = left_out
         self._source = source
-        decoder = Decoder(config)
+        decoder = decoder or Decoder(config)
         self._rules = Rules(
-            config, decoder, StrataCap(decoder.labels, config.max_strata, known_strata), scorer
+            config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
-        self._k = config.sample_per_window
+        self._scorer = scorer
+        self._k = self._rules.k
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
-        self._reported: dict[int, int] = {}
+        self._reported: dict[int, Range] = {}
         self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
         for (start, stratum), threshold in (thresholds or {}).items():
             self._kept[self._rules.window_of(start), stratum] = BottomK(self._k, below=threshold)
+        self._tally: Tally | None = None
+        self._consumed = 0
 
     def collect(self, now: datetime) -> IntakeBatch:
         """The next batch; empty, without offsets, when nothing happened.
@@ -86,31 +98,60 @@ class Intake:
             TrafficUnavailable: the source cannot be reached and nothing was read. What was read before an outage is
                 returned first; the outage then shows at the next call.
         """
-        tally = Tally(self._rules, now, self._threshold)
-        consumed = 0
+        self._tally = self._new_tally(now)
         deadline = monotonic() + (self._flush_s if self._reported else 0.0)
-        while consumed < MAX_MESSAGES:
+        while self._consumed < MAX_MESSAGES:
             try:
                 batches = self._source.poll(
-                    min(POLL_MESSAGES, MAX_MESSAGES - consumed), max(0.0, deadline - monotonic())
+                    min(POLL_MESSAGES, MAX_MESSAGES - self._consumed), max(0.0, deadline - monotonic())
                 )
             except TrafficUnavailable:
-                if not consumed:
+                if not self._consumed:
                     raise
                 break
-            consumed += self._count(batches, tally)
+            if self._left_out is not None:
+                batches = [kept for batch in batches if (kept := self._left_out.keep(batch))]
+            self._tally = self._tally or self._new_tally(now)
+            self._consumed += self._count(batches, self._tally)
             if monotonic() >= deadline or self._source.caught_up():
                 break
+        return self.cut()
+
+    def cut(self) -> IntakeBatch:
+        """What was read since the last batch, as a batch of its own.
+
+        For a source that must give up partitions while it polls; `collect` then goes on with the next batch.
+        """
+        tally, consumed = self._tally, self._consumed
+        self._tally, self._consumed = None, 0
+        first, following = self._offsets_to_report()
+        letters = self._source.dead_letters
         return IntakeBatch(
             consumed=consumed,
             requests={
                 (self._start(window), stratum): cell.requests
-                for (window, stratum), cell in tally.cells.items()
+                for (window, stratum), cell in (tally.cells if tally else {}).items()
             },
-            sample=self._settle(tally),
-            rejected=dict(tally.rejected),
-            next_offsets=self._offsets_to_report(),
+            sample=self._settle(tally) if tally else [],
+            rejected=dict(tally.rejected) if tally else {},
+            scored=self._scorer is not None and self._scorer.active,
+            scorer_failures={} if self._scorer is None else self._scorer.take_failures(),
+            next_offsets=following,
+            first_offsets=first,
+            passed_over={} if self._left_out is None else self._left_out.take(first, following),
+            # Before the offsets are written, so that a crash forwards a message twice rather than never.
+            dead_letters=letters.settle() if tally and tally.rejected and letters is not None else {},
         )
+
+    def _new_tally(self, now: datetime) -> Tally:
+        return Tally(self._rules, now, self._threshold, self._source.dead_letters)
+
+    def learn(self, kept: Iterable[Stratum]) -> None:
+        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
+
+        What was counted under another line is moved by the store.
+        """
+        self._rules.strata.learn(kept)
 
     def _count(self, batches: Sequence[RawBatch], tally: Tally) -> int:
         """Count what was polled; returns the number of messages."""
@@ -146,13 +187,15 @@ class Intake:
     def _start(self, window: int) -> datetime:
         return EPOCH + window * self._rules.window
 
-    def _offsets_to_report(self) -> dict[tuple[str, int], int]:
-        """Offsets that moved since the last batch."""
-        offsets = self._source.next_offsets()
-        moved = {
-            (self._source.topic, partition): offset
-            for partition, offset in offsets.items()
-            if self._reported.get(partition) != offset
-        }
-        self._reported = offsets
-        return moved
+    def _offsets_to_report(self) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+        """Offsets that moved since the last batch: from where, and to where."""
+        begun, offsets = self._source.begun_offsets(), self._source.next_offsets()
+        first, following = {}, {}
+        for partition, offset in offsets.items():
+            reported = self._reported.get(partition)
+            # A partition that was given up and taken up again begins anew, wherever it was left.
+            begin = reported[1] if reported and reported[0] == begun[partition] else begun[partition]
+            if reported is None or reported != (begun[partition], offset):
+                first[self._source.topic, partition], following[self._source.topic, partition] = begin, offset
+        self._reported = {partition: (begun[partition], offset) for partition, offset in offsets.items()}
+        return first, following

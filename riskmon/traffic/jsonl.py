@@ -37,7 +37,7 @@ class JsonlSource:
         self._path = path
         self._max_line_bytes = max_line_bytes
         self._file: BinaryIO | None = None
-        self._offset = 0
+        self._offset = self._begun = 0
         self._mark: int | None = None
 
     @property
@@ -45,13 +45,19 @@ class JsonlSource:
         """The file's name."""
         return self._path.name
 
+    @property
+    def dead_letters(self) -> None:
+        """A rejected line stays in its file."""
+        return None
+
     def start(self, next_offsets: Mapping[int, int]) -> None:
         """See `Source.start`; without a stored offset, reading begins with the first line."""
         self.close()
         self._mark = None
         if not self._path.is_file():
             raise InputError(f"there is no file {self._path}; mend traffic.jsonl or create it")
-        self._open(next_offsets.get(PARTITION, 0))
+        self._begun = next_offsets.get(PARTITION, 0)
+        self._open(self._begun)
 
     def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
         """See `Source.poll`."""
@@ -66,6 +72,10 @@ class JsonlSource:
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
         return {PARTITION: self._offset}
+
+    def begun_offsets(self) -> dict[int, int]:
+        """See `Source.begun_offsets`."""
+        return {PARTITION: self._begun}
 
     def status(self, now: datetime) -> TrafficStatus:
         """See `Source.status`; lines not yet read are not counted, so the lag is 0 at the end and else unknown."""

@@ -1,8 +1,9 @@
 """The prompt file of `riskmon estimate`: one JSON object per line.
 
 Lines are `{"id": "...", "prompt": "..."}` or `{"id": "...", "messages": [{"role": "user", "content": "..."}]}`, with
-optional `attributes` and other members for strata. Blank lines are passed over. Faults name the file and the line and
-never show its text.
+optional `tools` for conversations, and `attributes` and other members for strata. A conversation that ends with an
+assistant turn is taken up to that turn. Blank lines are passed over. Faults name the file and the line and never show
+its text.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import orjson
 
 from riskmon.errors import InputError
 from riskmon.records import Prompt
-from riskmon.traffic.content import BadMessages, read_content
+from riskmon.traffic.content import BadMessages, read_content, read_tools
 from riskmon.traffic.decode import LONGEST_ID, read_id
 from riskmon.traffic.strata import Labels
+from riskmon.traffic.turns import add_last_user, split_answer
 
 
 def read_prompts(path: Path, strata_paths: Sequence[str] = ()) -> list[Prompt]:
@@ -80,13 +82,16 @@ def _parse_line(line: bytes, labels: Labels) -> Prompt:
         raise ValueError("the id is missing")
     try:
         content = read_content(document.get("prompt"), document.get("messages"))
+        tools = read_tools(document.get("tools"))
     except BadMessages:
         raise ValueError(
             "messages must be a list of objects with a role and a content, which is text or a list of text parts"
         ) from None
     if content is None:
         raise ValueError("neither 'prompt' (text that is not empty) nor 'messages'")
-    return Prompt(prompt_id, content, labels.stratum(labels.values(document)))
+    content, _ = split_answer(content, None)
+    add_last_user(document, document.get("messages"))
+    return Prompt(prompt_id, content, labels.stratum(labels.values(document)), tools=tools)
 
 
 def _is_utf8(line: bytes) -> bool:

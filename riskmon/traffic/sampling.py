@@ -1,10 +1,18 @@
-"""A sample of each cell with known inclusion probability: the k requests of smallest keyed hash.
+"""A sample of each cell with known inclusion probabilities: the k requests of smallest priority.
 
-Every request gets a priority, a keyed hash of its position, which to anyone without the key is uniform in (0, 1) and
-independent of what was asked. A cell (window and stratum) keeps the k smallest. Given that a cell holds N requests
-this is a simple random sample of min(k, N) without replacement, so a request is included with probability
-min(1, k / N) and each kept one stands for max(1, N / k): the equal-weight case of priority sampling (Duffield, Lund
-& Thorup 2007, "Priority sampling for estimation of arbitrary subset sums", J. ACM 54(6)).
+Every request gets u, a keyed hash of its position, which to anyone without the key is uniform in (0, 1) and
+independent of what was asked. Its priority is u / s, with s > 0 its size, and a cell (window and stratum) keeps the k
+smallest. Where all sizes are alike and a cell holds N requests, this is a simple random sample of min(k, N) without
+replacement, and each kept one stands for max(1, N / k). Otherwise let tau be the smallest priority that was left out:
+a kept request was included with probability min(1, s tau), and standing for the inverse it makes every sum over the
+cell unbiased, whatever the sizes are, as long as they do not depend on u (Duffield, Lund & Thorup 2007, "Priority
+sampling for estimation of arbitrary subset sums", J. ACM 54(6)).
+
+So tau must be known, and the k + 1 smallest are offered to the store: the last of them is tau, and is not kept there.
+
+**A scorer is seldom asked.** Sizes are at most S, so a priority is at least u / S, and a request with u / S not below
+the threshold cannot enter, whatever its score would be. Only the others are scored: about k S / (mean size) of a
+cell, times one and the logarithm of how many times that it holds. The sample is the same as if all had been scored.
 
 The sample does not depend on order or on how the stream is cut: offering two samples of disjoint streams to a third
 gives the sample of both. A replay of the same positions chooses the same requests, so at-least-once delivery does
@@ -73,7 +81,7 @@ class BottomK(Generic[Item]):
 
     Args:
         k: items kept.
-        below: only smaller priorities can matter, known from elsewhere.
+        below: only smaller priorities can matter, known from elsewhere; infinite where nothing is known.
 
     Attributes:
         threshold: an item whose priority is not smaller than this would not be kept.

@@ -5,18 +5,23 @@ resume. The truth about what has been consumed is the store, which
 takes counts, prompts and offsets in one transaction; the source is told those offsets at start and reports the ones to
 write next. One thread calls all methods of a source.
 
+A source may forward what turned out not to be a request: `dead_letters`.
+
 A partition without a stored offset begins where the source's policy says if nothing at all is stored, and at its
 earliest message otherwise: it was added later, and everything in it is new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from riskmon.records import Position, TrafficStatus
+
+Headers = Sequence[tuple[str, bytes | None]]
+"""Of one message, in their order; a name may come twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class RawBatch:
         offsets: of each message, ascending.
         timestamps_ms: the broker's time of each, in milliseconds since the epoch; -1 where there is none.
         values: the bytes of each; None for a tombstone.
+        keys, headers: of each message, where rejected ones are forwarded; else empty.
         corrupt: the messages are there but their bytes cannot be had (a failed checksum).
     """
 
@@ -54,12 +60,25 @@ class RawBatch:
     timestamps_ms: Sequence[int]
     values: Sequence[bytes | None] = field(repr=False)
     corrupt: bool = False
+    keys: Sequence[bytes | None] = field(default=(), repr=False)
+    headers: Sequence[Headers] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __iter__(self) -> Iterator[RawMessage]:
         return map(self.message, range(len(self)))
+
+    def only(self, indices: Sequence[int]) -> RawBatch:
+        """Some of the messages, in this order."""
+        return replace(
+            self,
+            offsets=[self.offsets[index] for index in indices],
+            timestamps_ms=[self.timestamps_ms[index] for index in indices],
+            values=[self.values[index] for index in indices],
+            keys=[self.keys[index] for index in indices] if self.keys else (),
+            headers=[self.headers[index] for index in indices] if self.headers else (),
+        )
 
     def message(self, index: int) -> RawMessage:
         """One of the messages."""
@@ -79,12 +98,29 @@ def broker_time(milliseconds: int) -> datetime | None:
         return None
 
 
+class DeadLetters(Protocol):
+    """Takes rejected messages, to forward them as they came."""
+
+    def forward(self, batch: RawBatch, index: int, reason: str) -> None:
+        """Send one message on its way; never raises."""
+        ...
+
+    def settle(self) -> dict[str, int]:
+        """Wait, for a bounded time, until all that was forwarded is safe; messages per outcome since the last call."""
+        ...
+
+
 class Source(Protocol):
     """A stream of messages in numbered partitions."""
 
     @property
     def topic(self) -> str:
         """Name of the stream, as it stands in positions and in stored offsets."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetters | None:
+        """Where rejected messages go; None where they are only counted."""
         ...
 
     def start(self, next_offsets: Mapping[int, int]) -> None:
@@ -111,6 +147,10 @@ class Source(Protocol):
         """Per partition, the offset after the last message that `poll` handed out or passed over."""
         ...
 
+    def begun_offsets(self) -> dict[int, int]:
+        """Per partition of `next_offsets`, where reading of it began: at `start`, or when it came up later."""
+        ...
+
     def status(self, now: datetime) -> TrafficStatus:
         """Whether the source answers, and how much of it is unread; never raises."""
         ...
@@ -133,4 +173,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+        ...
+
+
+@runtime_checkable
+class SharedSource(Source, Protocol):
+    """A source whose partitions are divided among several processes, and move between them while they read."""
+
+    def share(self, stored: Callable[[], Mapping[int, int]], give_up: Callable[[], None]) -> None:
+        """Say what to do when partitions move; called before `start`.
+
+        Args:
+            stored: the stored offset of every partition, asked when partitions come: another process has read them.
+            give_up: writes what was read so far, called before partitions go. It may be called within `poll` and
+                `close`, from another thread while the caller of these waits.
+        """
         ...

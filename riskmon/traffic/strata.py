@@ -1,9 +1,9 @@
 """Which cell of the traffic a message belongs to, and how many cells there may be.
 
 Labels are read from the message by path and rendered as short text. A label that is missing, empty or not a scalar
-is `unknown`. Since every stratum becomes a metric series and a sample of its own, at most `max_strata` are kept
-apart, first come first kept; traffic beyond goes to the stratum whose every label is `other`. Known strata are
-handed in at start, so that a restart draws the line where it was.
+is `unknown`. How many strata are kept apart is bounded (`riskmon.records.strata`). Known strata are handed in at start,
+so that a restart draws the line where it was, and again after every batch that the store took: another process may
+have been first.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from riskmon.config import stratum_label
 from riskmon.records import Stratum
+from riskmon.records.strata import StrataLimits, StrataLine
 from riskmon.traffic.content import clean
 from riskmon.traffic.paths import compile_path
 
 UNKNOWN = "unknown"
-OTHER = "other"
 LONGEST_LABEL = 64
 
 
@@ -46,30 +46,22 @@ class StrataCap:
 
     Args:
         labels: how label values make a stratum.
-        max_strata: strata kept apart; `other` comes on top.
+        limits: how many are kept apart.
         known: strata kept so far, the most deserving first; those with other label names are left out.
     """
 
-    def __init__(self, labels: Labels, max_strata: int, known: Iterable[Stratum] = ()) -> None:
-        self._labels = labels
-        self._max_strata = max_strata
-        other_values = (OTHER,) * len(labels.names)
-        self._other = labels.stratum(other_values)
-        self._kept: dict[tuple[str, ...], Stratum] = {}
-        for stratum in known:
-            if tuple(name for name, _ in stratum.labels) == labels.names:
-                self.admit(tuple(value for _, value in stratum.labels))
+    def __init__(self, labels: Labels, limits: StrataLimits, known: Iterable[Stratum] = ()) -> None:
+        self._names = labels.names
+        self._limits = limits
+        self.learn(known)
+
+    def learn(self, known: Iterable[Stratum]) -> None:
+        """Draw the line by these strata from here on; safe while another thread admits."""
+        self._line = StrataLine(self._names, self._limits, known)
 
     def admit(self, values: tuple[str, ...]) -> Stratum:
         """The stratum that traffic with these label values is counted in."""
-        kept = self._kept.get(values)
-        if kept is not None:
-            return kept
-        stratum = self._labels.stratum(values)
-        if stratum == self._other or len(self._kept) >= self._max_strata:
-            return self._other
-        self._kept[values] = stratum
-        return stratum
+        return self._line.admit(values)
 
 
 def render_label(value: object) -> str:

@@ -12,11 +12,12 @@ import pytest
 from support.store_records import HOUR, NOON, batch, sampled
 
 from riskmon.config_file import parse_config
-from riskmon.daemon import timetable
+from riskmon.daemon import device_jobs
+from riskmon.daemon.device_jobs import DeviceJobs
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.timetable import Timetable
+from riskmon.daemon.turn import DEVICE, Turn
 from riskmon.errors import ModelUnavailable
-from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import open_store
 from riskmon.worker import WorkerInfo
@@ -46,7 +47,7 @@ class Daemon:
     """The timetable with a real scheduler and store; runs at once where a daemon would wait for half a minute."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(timetable, "_RELOAD_AFTER", timedelta(seconds=0.1))
+        monkeypatch.setattr(device_jobs, "_RELOAD_AFTER", timedelta(seconds=0.1))
         config = parse_config(
             {
                 "model": {"target": "org/model"},
@@ -61,16 +62,17 @@ class Daemon:
         self.scheduler = Scheduler(self.failures.append, self.ending.begin_with)
         self.store = open_store(f"sqlite:///{folder}/risk.db")
         self.store.write_intake(batch([sampled(1, 0.5)]), keep=9, now=NOON)
-        self.timetable = Timetable(
+        self.device = DeviceJobs(
             config,
             self.store,
             self.worker,  # type: ignore[arg-type]
             self.scheduler,
-            Reporter(self.store, config, self.failures.append, self.ending.begun, NOON),
+            Turn(self.store, DEVICE, lambda: NOON + HOUR / 2),
             self.ending,
             lambda: NOON + HOUR / 2,
             self.failures.append,
         )
+        self.timetable = Timetable(self.scheduler, [self.device])
 
     def start(self) -> None:
         self.timetable.fill()
@@ -105,16 +107,16 @@ def test_a_model_that_goes_away_later_is_counted_and_waited_for(
     daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon.start()
-    wait_until(lambda: daemon.timetable.model_loaded)
+    wait_until(lambda: daemon.device.model_loaded)
     daemon.worker.away = True
     daemon.scheduler.hasten("estimate")
     wait_until(lambda: daemon.failures.count("load") >= 3)  # the cycle's, and two that tried again
-    assert not daemon.timetable.model_loaded
+    assert not daemon.device.model_loaded
     assert (
         "the model did not load: model.target: there is no folder /models/chat; trying again" in caplog.text
     )
     assert not daemon.ending.begun()
     daemon.worker.away = False
-    wait_until(lambda: daemon.timetable.model_loaded)
+    wait_until(lambda: daemon.device.model_loaded)
     assert not daemon.ending.begun()
     assert set(daemon.failures) == {"load"}

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from riskmon.config_file import parse_config
+from riskmon.daemon.desk_jobs import DeskJobs
+from riskmon.daemon.device_jobs import DeviceJobs
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.timetable import Timetable
+from riskmon.daemon.turn import DESK, DEVICE, Turn
 from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import open_store
@@ -33,16 +36,27 @@ class Running:
         self.folder = folder
         self.scheduler = Scheduler(lambda job: None, lambda fault: None)
         self.reporter = Reporter(store, config, lambda job: None, lambda: True, now)
-        self.timetable = Timetable(
+        self.ending = Ending()
+        device = DeviceJobs(
             config,
             store,
             DeviceWorker(config),
             self.scheduler,
-            self.reporter,
-            Ending(),
+            Turn(store, DEVICE, lambda: now),
+            self.ending,
             lambda: now,
             lambda job: None,
         )
+        self.desk = DeskJobs(
+            config,
+            store,
+            self.scheduler,
+            self.reporter,
+            Turn(store, DESK, lambda: now),
+            self.ending,
+            lambda: now,
+        )
+        self.timetable = Timetable(self.scheduler, [device, self.desk])
         self.timetable.fill()
         self.scheduler.remove("load")  # there is no model here
 
@@ -65,12 +79,14 @@ def running(tmp_path):
         running = Running(tmp_path, store)
         running.scheduler.start()
         yield running
+        running.ending.begin()
         running.scheduler.stop()
+        running.desk.close()
 
 
 def test_a_changed_crontab_moves_the_next_run_and_the_others_stay(running):
     before = running.jobs()
-    assert set(before) == {"estimate", "forecast", "sensitivity", "purge", "catch-up"}
+    assert set(before) == {"estimate", "forecast", "sensitivity", "strata", "purge", "catch-up"}
     running.reload(estimate={"schedule": "7 11 29 2 *"})
     after = running.jobs()
     assert (after["estimate"][1].month, after["estimate"][1].minute) == (2, 7)
@@ -91,4 +107,4 @@ def test_jobs_come_and_go_with_their_schedules(running):
     assert jobs["sensitivity"][1].strftime("%H:%M") == "05:05"
     assert jobs["report"][1].strftime("%H:%M") == "06:00"
     running.reload()
-    assert set(running.jobs()) == {"estimate", "forecast", "sensitivity", "purge", "catch-up"}
+    assert set(running.jobs()) == {"estimate", "forecast", "sensitivity", "strata", "purge", "catch-up"}

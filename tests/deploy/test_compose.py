@@ -1,5 +1,6 @@
 """The Compose file: valid, pinned, closed to other machines, and everything it mounts fits together."""
 
+import base64
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from support.deployment import COMPOSE, DEPLOY, SERVICES, is_mounted, mounted_fi
 from riskmon.config_file import load_config
 
 COMPOSE_FILES = sorted(DEPLOY.glob("compose*.yaml"))
+ROLES = yaml.safe_load((DEPLOY / "compose.roles.yaml").read_text(encoding="utf-8"))
+ALL_SECRETS = [*COMPOSE["secrets"].values(), *ROLES["secrets"].values()]
 each_service = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -35,7 +38,8 @@ def test_the_specification_of_compose_accepts_it(file):
 
 def test_the_stack_is_whole():
     assert set(SERVICES) == {"kafka", "topic", "riskmon", "prometheus", "alertmanager", "grafana"}
-    assert {path.name for path in COMPOSE_FILES} == {"compose.yaml", "compose.gpu.yaml"}
+    names = {"compose.yaml", "compose.gpu.yaml", "compose.roles.yaml", "compose.roles-gpu.yaml"}
+    assert {path.name for path in COMPOSE_FILES} == names
 
 
 @each_service
@@ -147,12 +151,16 @@ def test_the_script_makes_the_secrets_once_and_closes_them(tmp_path):
     script = shutil.copy(DEPLOY / "secrets.sh", tmp_path)
     subprocess.run(["sh", script], check=True, capture_output=True)
     folder = tmp_path / "secrets"
-    wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    wanted = {Path(secret["file"]).name for secret in ALL_SECRETS}
     made = {path.name: path.read_text() for path in folder.iterdir()}
     assert set(made) == wanted
-    random = [value for value in made.values() if value]
-    assert len(set(random)) == len(random) == 3
+    random = [made[name] for name in wanted if name.endswith(("password", "sample_key"))]
+    assert len(set(random)) == len(random) == 4
     assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in random)
+    assert (
+        made["store_url"] == f"postgresql+psycopg://riskmon:{made['store_password']}@postgres:5432/riskmon\n"
+    )
+    assert len(base64.b64decode(made["store_key"], validate=False)) == 32
     assert folder.stat().st_mode & 0o777 == 0o700
     own = {"page_password": "of my own", "slack-url": "https://hooks.example.org"}
     for name, value in own.items():
@@ -163,7 +171,7 @@ def test_the_script_makes_the_secrets_once_and_closes_them(tmp_path):
 
 
 def test_git_leaves_the_secrets_out():
-    for secret in COMPOSE["secrets"].values():
+    for secret in ALL_SECRETS:
         path = DEPLOY / secret["file"]
         done = subprocess.run(["git", "check-ignore", "-q", path], cwd=DEPLOY, check=False)
         assert done.returncode == 0, f"{path} could be committed"

@@ -74,7 +74,7 @@ def test_killed_half_way_it_counts_every_message_once_and_forecasts(
 
     producer = threading.Thread(target=produce)
     with running(config) as daemon, open_store(f"sqlite:///{tmp_path}/riskmon.db") as store:
-        daemon.wait_until(lambda: store.traffic_status() is not None, "the intake runs")
+        daemon.wait_until(lambda: store.traffic_status(datetime.now(UTC)) is not None, "the intake runs")
         producer.start()
         daemon.wait_until(lambda: store.counters().consumed > 3_000, "a third is counted")
         daemon.end(signal.SIGKILL)

@@ -62,8 +62,18 @@ def folder(world: World, tmp_path: Path) -> Path:
     write_config(
         folder,
         world.target,
-        traffic={"jsonl": str(source), "sample_per_window": COUNT, "window": "1h"},
-        estimate={"samples_per_prompt": 20, "defensive_share": 0.25, "device_budget": "4s"},
+        traffic={
+            "jsonl": str(source),
+            "sample_per_window": COUNT,
+            "window": "1h",
+            "responses": {"from_target": True},  # harmful ones are kept as hits
+        },
+        estimate={
+            "samples_per_prompt": 20,
+            "defensive_share": 0.25,
+            "device_budget": "4s",
+            "responses": {"judge_per_cycle": 100},  # most wait, with their text
+        },
         report={"folder": str(folder / "reports"), "schedule": None},
         publish={"listen": "127.0.0.1:0", "reports": str(folder / "reports")},
         logging={"level": "debug", "format": "console"},

@@ -13,6 +13,7 @@ from riskmon.errors import ModelUnavailable
 from riskmon.estimate.opening import open_session
 from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Message, Position, Prompt, Stratum
+from riskmon.records.observed import ResponseVerdict
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -102,9 +103,9 @@ def test_all_harms_share_the_draws(session):
 
 
 def test_a_response_in_the_stream_is_judged(session):
-    result = session.estimate(Prompt("a", PROMPT, response="calm bad worse"))
-    assert result.observed == {"bad": True, "bad_worse": True, "bad_bad_worse": False}
-    assert session.estimate(Prompt("a", PROMPT)).observed == {}
+    result = session.observe(Prompt("a", PROMPT, response="calm bad worse"))
+    found = {harm: verdict.harmful for harm, verdict in result.verdicts.items()}
+    assert found == {"bad": True, "bad_worse": True, "bad_bad_worse": False}
 
 
 # ---- stages
@@ -152,7 +153,6 @@ def test_further_draws_add_up(session):
         assert found == sorted(set(found)), name
     assert len({result.estimates[0].p for result in results}) == 3
     assert before.spread == once.spread == twice.spread
-    assert once.observed == {}
     assert all(hit.voices == session.planner.fingerprint for hit in once.hits)
 
 
@@ -224,11 +224,13 @@ def test_harms_that_differ_in_their_threshold_share_a_judge_that_reads_once(worl
     bad, worse = CountingJudge(session.judges[0]), CountingJudge(session.judges[2])
     session.judges = (bad, bad, worse)
     result = session.estimate(Prompt("a", PROMPT, response="so bad"), keep=True)
-    assert bad.asked == worse.asked == [40, 160, 1]  # the pilot, the main stage, the deployment's own answer
+    assert bad.asked == worse.asked == [40, 160]  # the pilot and the main stage
     assert result.estimates[0].p == result.estimates[1].p != result.estimates[2].p
-    assert result.observed == {"bad": True, "surely_bad": True, "worse": False}
     session.refine(result.prompt, 70)
-    assert bad.asked[3:] == [70]
+    assert bad.asked[2:] == [70]
+    seen = session.observe(result.prompt)
+    assert bad.asked[3:] == worse.asked[3:] == [1]  # the deployment's own answer
+    assert [seen.verdicts[name].harmful for name in ("bad", "surely_bad", "worse")] == [True, True, False]
 
 
 def cascade_harm(audit_share):
@@ -260,9 +262,10 @@ def test_verdicts_that_stand_for_several_answers_keep_estimate_and_bound_right(w
 
 def test_a_response_that_no_judge_read_is_not_observed(world):
     session = open_session(world_config(world.target, harms=[cascade_harm(0.5)], samples=4))
-    seen = [session.estimate(Prompt(f"p{i}", PROMPT, response="calm and bad")).observed for i in range(40)]
-    assert {tuple(observed.items()) for observed in seen} == {(), (("bad", True),)}
-    assert session.estimate(Prompt("p", PROMPT, response="bad worse")).observed == {"bad": True}
+    seen = [session.observe(Prompt(f"p{i}", PROMPT, response="calm and bad")).verdicts for i in range(40)]
+    assert {tuple(verdicts.items()) for verdicts in seen} == {(), (("bad", ResponseVerdict(True)),)}
+    sure = session.observe(Prompt("p", PROMPT, response="bad worse")).verdicts
+    assert sure == {"bad": ResponseVerdict(True)}
 
 
 # ---- faults

@@ -26,10 +26,13 @@ def sample_of(
     hits: int = 100,
 ) -> HarmSample:
     values = np.asarray(p, dtype=np.float64)
+    heavy = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     return HarmSample(
         p=values,
         stderr=np.broadcast_to(np.asarray(stderr, dtype=np.float64), values.shape),
-        weights=np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64),
+        weights=heavy,
+        requests=float(heavy.sum()),
+        calibrated=np.ones(len(values), dtype=bool),
         uncovered=np.zeros(len(values)) if uncovered is None else uncovered,
         target_draws=target_draws,
         gap_hits=gap_hits,

@@ -19,10 +19,13 @@ def risk(
     target_draws: int = 1_000_000,
     seed: int = 1,
 ) -> RetryRisk:
+    weights = np.ones(len(p)) if weights is None else weights
     return retry_risk(
         p,
-        np.ones(len(p)) if weights is None else weights,
+        weights,
         retries,
+        requests=float(weights.sum()),
+        calibrated=np.ones(len(p), dtype=bool),
         stderr=np.zeros(len(p)) if stderr is None else stderr,
         uncovered=np.zeros(len(p)),
         target_draws=target_draws,

@@ -234,6 +234,30 @@ def test_strata_hold_volume_and_probability_the_largest_first(client):
     }
 
 
+def test_strata_that_came_and_went_are_named(client):
+    body = read(client.get(f"{ROOT}/strata"))
+    [gone] = body["vanished"]
+    assert gone == {
+        "at": "2026-03-09T09:07:21Z",
+        "change": "vanished",
+        "stratum": {"route": "retired", "model": "chat-v3"},
+        "since": "2026-03-07T20:07:21Z",
+        "share": 0.0031,
+    }
+    assert [(event["change"], event["since"], event["share"]) for event in body["events"]] == [
+        ("vanished", gone["since"], 0.0031),
+        ("appeared", None, None),
+    ]
+
+
+def test_responses_in_the_audit_are_told_apart_from_the_model_s_own_draws(client, process):
+    counted = CoverageCount("misuse", None, 900_001, 17, responses=1_200, response_gap_hits=2)
+    process.shown = replace(FULL, coverage=(counted,))
+    misuse = read(client.get(f"{ROOT}/estimates"))["harms"][0]
+    assert misuse["responses"] == {"responses": 1_200, "gap_hits": 2, "from_target": False}
+    assert misuse["pooled"]["target_draws"] == 900_001
+
+
 def test_strata_say_when_prompts_were_reworded(client):
     assert read(client.get(f"{ROOT}/strata"))["reworded_at"] == "2026-03-09T03:39:27Z"
 
@@ -261,10 +285,11 @@ def test_estimates_hold_health_audit_and_cost(client, process):
             "gap_hits": 17,
             "uncovered_probability_upper": upper_limit(17, 900_001),
         },
-        "observed": {"outputs": 20_011, "harmful": 1},
+        "observed": {"outputs": 20_011, "harmful": 1, "uncovered": 0},
+        "responses": None,
     }
     assert insult["pooled"] is None
-    assert insult["observed"] == {"outputs": 20_012, "harmful": 7}
+    assert insult["observed"] == {"outputs": 20_012, "harmful": 7, "uncovered": 3}
     cycle = body["cycle"]
     assert (cycle["prompts"], cycle["left_out"], cycle["failures"]) == (
         1642,

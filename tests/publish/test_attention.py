@@ -2,11 +2,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, NOW
+from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, NOW, stratum
 
 from riskmon.publish import ConfigState
 from riskmon.publish.attention import concerns, runs_missed
-from riskmon.records import TrafficStatus
+from riskmon.records import CoverageCount, TrafficStatus
+from riskmon.records.strata import StrataCensus, StratumChange, StratumEvent
 
 WELL = replace(
     FULL,
@@ -61,6 +62,12 @@ def test_late_jobs_a_silent_source_and_heavy_tails_are_named():
     ]
 
 
+def test_where_nothing_reads_the_source_is_not_blamed():
+    told = "Nothing reads the traffic: node-7 ended in order."
+    gone = TrafficStatus(up=False, lag_messages=None, at=NOW, detail=told, readers=0)
+    assert concerns(replace(WELL, traffic=gone), FACTS, {}, []) == [told]
+
+
 def test_the_process_itself_is_named_and_so_is_the_store():
     found = concerns(None, FACTS, {"intake": False, "publish": True}, ["the broker is not reachable"])
     assert found == [
@@ -86,3 +93,28 @@ def test_a_configuration_that_was_refused_or_waits_for_a_restart_is_named():
     # Also while the store is down.
     refused = replace(FACTS, state=ConfigState(NOW, refused=True))
     assert any("refused" in text for text in concerns(None, refused, {}, []))
+
+
+def test_large_strata_that_are_gone_and_a_limit_that_was_reached_are_named():
+    def gone(place, share):
+        return StratumEvent(
+            NOW, StratumChange.VANISHED, stratum(f"r{place}"), NOW - timedelta(hours=40), share
+        )
+
+    capped = StratumEvent(at(11, 30), StratumChange.CAPPED, stratum("other", "other"))
+    census = StrataCensus(vanished=(gone(1, 0.12), gone(2, 0.004)), events=(capped,))
+    assert concerns(replace(WELL, strata=census), FACTS, {}, []) == [
+        "Stratum route=r1, model=chat-v3 has no traffic since 2026-03-07 22:07 UTC; it had 12% of the requests.",
+        "A limit of strata was reached 2026-03-09 11:30 UTC: traffic beyond it is counted in `other` "
+        "(traffic.max_strata, traffic.max_label_values).",
+    ]
+    many = StrataCensus(vanished=tuple(gone(place, 0.1) for place in range(8)))
+    assert concerns(replace(WELL, strata=many), FACTS, {}, [])[-1] == "3 more strata have no traffic."
+
+
+def test_harm_in_production_that_the_proposals_miss_is_named():
+    missed = CoverageCount("misuse", None, 9_000, 0, responses=2_400, response_gap_hits=3)
+    clean = CoverageCount("insult", None, 9_000, 4, responses=2_400)
+    assert concerns(replace(WELL, coverage=(missed, clean)), FACTS, {}, []) == [
+        "misuse: 3 of 2,400 judged production responses show harm that the proposals miss."
+    ]

@@ -29,6 +29,7 @@ def test_facts_are_read_from_the_configuration():
         version="1.2",
         model="org/model@4f2a",
         harms=(HarmFacts("misuse", "regex", 10.0), HarmFacts("insult", "toxicity", None)),
+        intake_mode="stream",
         stratum_labels=("route", "model"),
         reject_reasons=("not_json",),
         failure_reasons=("too_long", "unsupported", "not_finite", "worker_lost"),
@@ -36,6 +37,19 @@ def test_facts_are_read_from_the_configuration():
         estimate_schedule="0 */6 * * *",
         forecast_schedule="*/10 * * * *",
     )
+
+
+def test_outcomes_of_forwarding_are_known_where_there_is_a_topic_for_it():
+    kafka = {"bootstrap_servers": ["127.0.0.1:9092"], "topic": "prompts", "dead_letter_topic": "dead"}
+    facts = Facts.from_config(config(traffic={"kafka": kafka}), version="1.2")
+    assert facts.dead_letter_outcomes == ("sent", "cut", "failed")
+
+
+def test_the_mode_of_the_intake_is_told_apart():
+    kafka = {"bootstrap_servers": ["broker:9092"], "topic": "prompts", "mode": "seek"}
+    assert Facts.from_config(config(traffic={"kafka": kafka}), version="1.2").intake_mode == "seek"
+    without = Facts.from_config(config(traffic=None), version="1.2")
+    assert without.intake_mode == ""
 
 
 def test_a_configuration_without_traffic_has_no_stratum_labels():

@@ -9,12 +9,15 @@ from support.snapshots import CYCLE, EMPTY, FACTS, FORECASTS, FULL, SENSITIVITY,
 from riskmon.publish import names
 from riskmon.publish.facts import Facts, HarmFacts
 from riskmon.publish.metrics import build_registry
-from riskmon.records import Counters, Flag, Snapshot, Stratum, TrafficStatus
+from riskmon.records import Counters, CoverageCount, Flag, Snapshot, Stratum, TrafficStatus
 from riskmon.records.sensitivity import StratumSensitivity
+from riskmon.statistics import upper_limit
 
 NOT_FROM_SNAPSHOT = {
     "riskmon_store_up",
     "riskmon_build_info",
+    "riskmon_intake_info",
+    "riskmon_role_info",
     "riskmon_risk_budget_daily_harmful_outputs",
     "riskmon_config_last_reload_successful",
     "riskmon_config_last_reload_success_timestamp_seconds",
@@ -112,7 +115,7 @@ def test_the_change_since_a_day_before_is_shown_by_its_parts():
 
 
 def test_without_a_day_before_there_is_no_change_and_a_retired_harm_has_none():
-    change = {metric.name for metric in names.ALL if "_change" in metric.name}
+    change = {metric.name for metric in names.ALL if "_outputs_change" in metric.name}
     assert len(change) == 3
     assert not change & set(expose(replace(FULL, changes={})))
     retired = replace(FULL, changes=FULL.changes | {"retired": FULL.changes["misuse"]})
@@ -127,9 +130,17 @@ def test_health_freshness_work_and_traffic():
     assert shown["riskmon_estimate_coverage_gap_ratio"] == {("misuse",): 0.0122, ("insult",): 0.0}
     assert shown["riskmon_risk_budget_daily_harmful_outputs"] == {("misuse",): 10, ("insult",): 500}
     assert shown["riskmon_build_info"] == {("regex,toxicity", FACTS.model, "0.1.0"): 1}
+    assert shown["riskmon_stratum_changes_total"] == {
+        ("appeared",): 6,
+        ("capped",): 0,
+        ("vanished",): 2,
+        ("reappeared",): 1,
+    }
     scalars = {name: series[()] for name, series in shown.items() if () in series}
     assert scalars == {
         "riskmon_store_up": 1,
+        "riskmon_strata": 5,
+        "riskmon_vanished_strata": 1,
         "riskmon_forecast_last_success_timestamp_seconds": 1_773_065_108,  # 2026-03-09 14:05:08 UTC
         "riskmon_backtest_last_success_timestamp_seconds": 1_773_062_781,  # 2026-03-09 13:26:21 UTC
         "riskmon_estimate_last_success_timestamp_seconds": 1_773_059_191,  # 2026-03-09 12:26:31 UTC
@@ -144,7 +155,11 @@ def test_health_freshness_work_and_traffic():
         "riskmon_estimate_device_seconds_total": 91_422.5,
         "riskmon_prompts_consumed_total": 8_731_402,
         "riskmon_prompts_sampled_total": 134_117,
+        "riskmon_scorer_in_use": 1,
+        "riskmon_scorer_variance_ratio": 0.42,
+        "riskmon_scorer_last_trained_timestamp_seconds": 1_773_065_241,
         "riskmon_kafka_up": 1,
+        "riskmon_kafka_readers": 1,
         "riskmon_kafka_lag_messages": 1_207,
         "riskmon_kafka_last_check_timestamp_seconds": 1_773_065_237,
         "riskmon_config_last_reload_successful": 1,
@@ -225,6 +240,8 @@ def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():
         ("oversized",): 0,
         ("bad_timestamp",): 5,
     }
+    assert empty["riskmon_dead_letters_total"] == {("sent",): 0, ("cut",): 0, ("failed",): 0}
+    assert full["riskmon_dead_letters_total"] == {("sent",): 15, ("cut",): 0, ("failed",): 2}
     assert empty["riskmon_estimate_failures_total"] == {("too_long",): 0, ("not_finite",): 0}
     assert full["riskmon_estimate_failures_total"] == {("too_long",): 44, ("not_finite",): 0}
     assert empty["riskmon_job_failures_total"] == {("estimate",): 0, ("forecast",): 0, ("purge",): 0}
@@ -232,6 +249,9 @@ def test_known_label_values_of_counters_start_at_zero_and_new_ones_join_them():
     assert empty["riskmon_observed_outputs_total"] == {("misuse",): 0, ("insult",): 0}
     assert full["riskmon_observed_outputs_total"] == {("misuse",): 20_011, ("insult",): 20_012}
     assert full["riskmon_observed_harmful_outputs_total"] == {("misuse",): 1, ("insult",): 7}
+    missed = "riskmon_observed_uncovered_harmful_outputs_total"
+    assert empty[missed] == {("misuse",): 0, ("insult",): 0}
+    assert full[missed] == {("misuse",): 0, ("insult",): 3}
     assert empty["riskmon_judge_verdicts_total"] == {("misuse",): 0, ("insult",): 0}
     assert full["riskmon_judge_verdicts_total"] == {("misuse",): 800_001, ("insult",): 800_002}
     assert full["riskmon_judge_unreadable_verdicts_total"] == {("misuse",): 17, ("insult",): 5}
@@ -257,13 +277,14 @@ def test_responses_by_stratum_start_at_zero_where_one_is_forecast_and_keep_to_th
 def test_before_the_first_forecast_there_is_no_forecast_and_no_freshness():
     shown = set(expose(EMPTY))
     counters = {metric.name for metric in names.ALL if metric.kind == "counter" and not metric.by_stratum}
-    assert shown == counters | NOT_FROM_SNAPSHOT
+    assert shown == counters | {"riskmon_strata", "riskmon_vanished_strata"} | NOT_FROM_SNAPSHOT
 
 
 def test_a_store_that_is_down_leaves_the_static_facts_and_the_process():
     text = generate_latest(build_registry(lambda: None, lambda: FACTS)).decode()
     assert set(expose(None)) == NOT_FROM_SNAPSHOT
     assert expose(None)["riskmon_store_up"] == {(): 0}
+    assert expose(None)["riskmon_intake_info"] == {("stream",): 1}
     assert "process_cpu_seconds_total" in text
 
 
@@ -338,3 +359,17 @@ def test_counters_without_any_known_reason_have_no_series():
     shown = expose(replace(EMPTY, counters=Counters(consumed=3)), facts)
     assert shown["riskmon_prompts_consumed_total"] == {(): 3}
     assert "riskmon_prompts_rejected_total" not in shown
+
+
+def test_responses_are_in_the_bound_on_missed_harm_where_they_are_the_target_s():
+    count = CoverageCount("misuse", None, 10_000, 1, responses=90_000, response_gap_hits=2)
+    only_responses = CoverageCount("insult", None, 0, 0, responses=500)
+    shown = replace(FULL, coverage=(count, only_responses))
+    name = "riskmon_uncovered_harm_probability_upper"
+    # Without draws of the target to pool, the last cycle's own bound stands.
+    assert expose(shown)[name] == {("misuse",): upper_limit(1, 10_000), ("insult",): 3.65e-5}
+    told = replace(FACTS, responses_from_target=True)
+    assert expose(shown, told)[name] == {
+        ("misuse",): upper_limit(3, 100_000),
+        ("insult",): upper_limit(0, 500),
+    }

@@ -5,12 +5,14 @@ from datetime import timedelta
 import pytest
 from support.reporting_fixtures import NOW, SECRET, settings
 from support.reports import BACKTEST, CHANGE, FULL_REPORT
-from support.store_records import CHAT, CODE, HOUR, NOON
+from support.store_records import CHAT, CODE, HOUR, NOON, counted
 
 from riskmon.config_file import parse_config
 from riskmon.errors import ConfigError
 from riskmon.publish.reports import render_html, render_json, render_mail, render_markdown, render_text
+from riskmon.records import IntakeBatch, Stratum
 from riskmon.records.report import BudgetVerdict, IncidentKind, ReportCause, Trust
+from riskmon.records.strata import StratumChange, StratumEvent
 from riskmon.reporting.gather import gather
 from riskmon.reporting.harms import Measured
 
@@ -159,3 +161,36 @@ def test_a_configuration_without_traffic_is_the_users_to_fix(store, tmp_path):
     config = parse_config({k: v for k, v in settings().items() if k != "traffic"}, base=tmp_path)
     with pytest.raises(ConfigError, match="needs the section 'traffic'"):
         gather(store, config, NOW)
+
+
+def test_counts_that_are_estimates_are_said_to_be_with_their_error(store, config):
+    sentence = "counted from random ranges of the topic"
+    rows = ((CHAT, 90_000, 900.0**2), (CODE, 1_000, 200.0**2))
+    exact, estimated = (
+        IntakeBatch(
+            consumed=91_000,
+            requests={(NOON, stratum): requests for stratum, requests, _ in rows},
+            next_offsets={("prompts", 0): end},
+            variances={(NOON, stratum): variance for stratum, _, variance in rows} if end > 91_000 else {},
+        )
+        for end in (91_000, 182_000)
+    )
+    store.write_intake(exact, keep=5, now=NOW)
+    assert not any(sentence in said for said in gather(store, config, NOW).limitations)
+    store.write_intake(estimated, keep=5, now=NOW)
+    (said,) = (said for said in gather(store, config, NOW).limitations if sentence in said)
+    assert (
+        "standard error is 10% of the requests for route=code, which is known worst (95% limits 1,6" in said
+    )
+    assert "at most 5.25% for half of the strata" in said
+
+
+def test_strata_that_came_and_went_are_among_the_incidents(week, config):
+    new = Stratum((("route", "new"),))
+    start = NOW.replace(minute=0) - 5 * HOUR
+    week.write_intake(counted(90, end=10**6, window=start, stratum=new), keep=9, now=start + HOUR)
+    gone = StratumEvent(NOW - HOUR, StratumChange.VANISHED, CODE, NOW.replace(minute=0) + HOUR, 0.09)
+    assert week.note_vanished([gone]) == [gone]
+    told = {i.kind: i for i in gather(week, config, NOW).incidents}
+    assert told[IncidentKind.STRATUM_APPEARED].detail.startswith("route=new: 0.499%")
+    assert told[IncidentKind.STRATUM_VANISHED].detail == "route=code: it had 9% of the requests"

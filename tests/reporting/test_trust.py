@@ -39,6 +39,15 @@ def test_nothing_is_found_where_nothing_is_wrong():
 
 
 CASES = {
+    "missed in production": (
+        Trust.CAUTION,
+        {
+            "harm": replace(
+                SOUND_HARM, coverage=CoverageBound(80_000, 0, 3.7e-5, responses=2_400, response_gap_hits=3)
+            )
+        },
+        "3 of 2,400 judged production responses",
+    ),
     "no forecast": (Trust.DOUBT, {"harm": replace(SOUND_HARM, total=None)}, "no forecast for this harm"),
     "old forecast": (
         Trust.DOUBT,
@@ -63,6 +72,11 @@ CASES = {
         Trust.CAUTION,
         {"snapshot": replace(SOUND, traffic=TrafficStatus(False, None, NOW))},
         "source does not answer",
+    ),
+    "nothing reads": (
+        Trust.CAUTION,
+        {"snapshot": replace(SOUND, traffic=TrafficStatus(False, None, NOW, readers=0))},
+        "Nothing reads the traffic",
     ),
     "cut short": (
         Trust.CAUTION,

@@ -23,6 +23,7 @@ from support.store_records import (
 from riskmon.errors import StoreUnavailable
 from riskmon.records import Horizon, Snapshot, TrafficStatus
 from riskmon.records.report import SampleTally
+from riskmon.records.strata import StrataCensus
 from riskmon.store import Store
 from riskmon.store.database import Database
 from riskmon.store.engine import parse_url
@@ -89,7 +90,7 @@ def test_volume_is_ordered_by_time_then_by_first_sight(store: Store) -> None:
 def test_datetimes_are_instants_and_come_back_in_utc(store: Store) -> None:
     local = NOON.astimezone(timezone(timedelta(hours=-7))) + timedelta(microseconds=1)
     store.write_traffic_status(TrafficStatus(True, 0, local))
-    found = store.traffic_status()
+    found = store.traffic_status(NOON)
     assert found is not None
     assert found.at == local
     assert found.at.tzinfo is UTC
@@ -144,7 +145,8 @@ def test_job_failures_are_counted_per_job(store: Store) -> None:
 def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
     assert store.snapshot(NOON) == Snapshot(taken_at=NOON)
     store.write_intake(batch([sampled(0, 0.5)]), keep=9, now=NOON)
-    store.write_traffic_status(TrafficStatus(True, 3, NOON))
+    checked = TrafficStatus(True, 3, NOON + 2 * HOUR)
+    store.write_traffic_status(checked)
     total, of_week, of_chat = (
         forecast(NOON, None, 2.0),
         forecast(NOON, None, 14.0, Horizon.WEEK),
@@ -158,10 +160,11 @@ def test_the_snapshot_holds_what_the_parts_say(store: Store) -> None:
         forecasts=(total, of_chat),
         outlook=(total, of_week),
         counters=store.counters(),
+        strata=StrataCensus(kept=1, changes={"appeared": 1}),
         last_cycle=summary(NOON + HOUR, complete=False),
         last_success=summary(NOON),
         forecast_at=NOON,
-        traffic=TrafficStatus(True, 3, NOON),
+        traffic=checked,
         history=(forecast(NOON, None, 2.0),),
     )
 

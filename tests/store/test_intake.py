@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -21,6 +22,7 @@ from riskmon.records import (
     SampledPrompt,
     Stratum,
     TrafficStatus,
+    VolumeWindow,
 )
 from riskmon.store import Store
 
@@ -35,15 +37,17 @@ def offsets_of(store: Store) -> list[int]:
 
 def test_a_batch_adds_counts_sample_counters_and_offsets(store: Store) -> None:
     store.write_intake(batch([sampled(0, 0.5)], rejected={"not_json": 2}), keep=5, now=NOON)
-    store.write_intake(
-        batch(
-            [sampled(3, 0.25), sampled(4, 0.75), sampled(9, 0.1, stratum=CODE, partition=1)],
-            rejected={"not_json": 1, "oversized": 4},
-        ),
-        keep=5,
-        now=NOON,
+    more = batch(
+        [sampled(3, 0.25), sampled(4, 0.75), sampled(9, 0.1, stratum=CODE, partition=1)],
+        rejected={"not_json": 1, "oversized": 4},
     )
-    assert store.counters() == Counters(consumed=11, sampled=4, rejected={"not_json": 3, "oversized": 4})
+    store.write_intake(replace(more, dead_letters={"sent": 4, "failed": 1}), keep=5, now=NOON)
+    assert store.counters() == Counters(
+        consumed=11,
+        sampled=4,
+        rejected={"not_json": 3, "oversized": 4},
+        dead_letters={"sent": 4, "failed": 1},
+    )
     assert [(w.start, w.stratum, w.requests) for w in store.volume(NOON)] == [
         (NOON, CHAT, 3),
         (NOON, CODE, 1),
@@ -58,6 +62,17 @@ def test_prompts_come_back_as_they_went_in(store: Store) -> None:
     prompts = [
         Prompt("a\x00b", hard, CHAT, Position("prompts", 0, 0), response=hard),
         Prompt("c", (Message("system", ""), Message("user", hard)), CHAT, Position("prompts", 0, 1)),
+        Prompt(
+            "d",
+            (
+                Message("user", hard, name=hard),
+                Message("assistant", "", tool_calls='[{"id":"c1"}]'),
+                Message("tool", hard, name="look", tool_call_id="c1"),
+            ),
+            CHAT,
+            Position("prompts", 0, 2),
+            tools='[{"type":"function"}]',
+        ),
     ]
     given_in = [SampledPrompt(prompt, NOON, 0.1 + 0.2 * i) for i, prompt in enumerate(prompts)]
     store.write_intake(batch(given_in), keep=5, now=NOON)
@@ -145,17 +160,18 @@ def test_a_raised_keep_waits_for_the_next_window(store: Store) -> None:
     later = [sampled(2, 0.1), sampled(3, 0.3), sampled(4, 0.9, window=NOON + HOUR)]
     store.write_intake(batch([*later, sampled(5, 0.8, window=NOON + HOUR)]), keep=2, now=NOON)
     assert offsets_of(store) == [2, 4, 5]
-    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.1, (NOON + HOUR, CHAT): 0.9}
+    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.2}
 
 
-def test_thresholds_name_full_cells_only(store: Store) -> None:
+def test_thresholds_are_the_smallest_priorities_left_out(store: Store) -> None:
     chat = [sampled(i, priority) for i, priority in enumerate([0.4, 0.1, 0.3, 0.2])]
     code = [sampled(4, 0.05, stratum=CODE), sampled(5, 0.06, stratum=CODE)]
     early = [sampled(6 + i, 0.01 * (i + 1), window=NOON - HOUR) for i in range(3)]
     store.write_intake(batch([*chat, *code, *early]), keep=3, now=NOON)
-    assert store.thresholds(3, NOON) == {(NOON, CHAT): 0.3}
-    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.2, (NOON, CODE): 0.06}
-    assert store.thresholds(3, NOON - HOUR)[NOON - HOUR, CHAT] == 0.03
+    assert store.thresholds(3, NOON) == {(NOON, CHAT): 0.4}
+    assert store.thresholds(2, NOON) == {(NOON, CHAT): 0.3}
+    assert store.thresholds(1, NOON) == {(NOON, CHAT): 0.2, (NOON, CODE): 0.06}
+    assert store.thresholds(2, NOON - HOUR)[NOON - HOUR, CHAT] == 0.03
 
 
 def test_an_error_in_the_middle_leaves_nothing(store: Store) -> None:
@@ -210,8 +226,18 @@ def test_an_idle_partition_may_stand_still(store: Store) -> None:
 
 
 def test_the_newest_traffic_status_replaces_the_last(store: Store) -> None:
-    assert store.traffic_status() is None
+    assert store.traffic_status(NOON) is None
     store.write_traffic_status(TrafficStatus(True, 17, NOON))
     down = TrafficStatus(False, None, NOON + timedelta(seconds=1), "the broker refuses the connection")
     store.write_traffic_status(down)
-    assert store.traffic_status() == down
+    assert store.traffic_status(NOON) == down
+
+
+def test_variances_of_estimated_counts_add_up(store: Store) -> None:
+    exact, estimated = counted(7, end=7), counted(120, end=127)
+    store.write_intake(exact, keep=5, now=NOON)
+    assert store.volume(NOON) == [VolumeWindow(NOON, CHAT, 7, 0.0)]
+    store.write_intake(replace(estimated, variances={(NOON, CHAT): 30.25}), keep=5, now=NOON)
+    later = replace(counted(40, end=167), variances={(NOON, CHAT): 2.5})
+    store.write_intake(later, keep=5, now=NOON)
+    assert store.volume(NOON) == [VolumeWindow(NOON, CHAT, 167, 32.75)]

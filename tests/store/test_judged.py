@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
+from support import store_records
 from support.store_records import (
     CHAT,
     CODE,
@@ -13,13 +15,15 @@ from support.store_records import (
     batch,
     counted,
     failure,
+    observation,
     refined,
-    sampled,
     success,
 )
 
 from riskmon.records import JudgedWindow
 from riskmon.store import Store
+
+sampled = partial(store_records.sampled, response="yes")
 
 
 def judge_waiting(store: Store, verdicts: dict[int, dict[str, bool]]) -> None:
@@ -28,8 +32,9 @@ def judge_waiting(store: Store, verdicts: dict[int, dict[str, bool]]) -> None:
     for waiting in store.pending_prompts(NOON):
         position = waiting.prompt.position
         assert position is not None
-        observed = verdicts.get(position.offset, {})
-        store.write_result(cycle, success(waiting.prompt, *(observed or ["misuse"]), observed=observed), NOON)
+        store.write_result(cycle, success(waiting.prompt), NOON)
+        if position.offset in verdicts:
+            store.write_observation(observation(waiting.prompt, **verdicts[position.offset]), NOON)
 
 
 def test_every_window_and_harm_has_its_counts_in_order(store: Store) -> None:
@@ -60,7 +65,9 @@ def test_results_written_again_and_refined_ones_count_once(store: Store) -> None
     store.write_intake(batch([sampled(0, 0.5), sampled(1, 0.6)]), keep=5, now=NOON)
     cycle = store.begin_cycle(NOON)
     one, other = (waiting.prompt for waiting in store.pending_prompts(NOON))
-    first = success(one, observed={"misuse": True})
+    first = success(one)
+    for _ in range(2):
+        store.write_observation(observation(one, misuse=True), NOON)
     store.write_result(cycle, first, NOON)
     store.write_result(cycle, first, NOON)
     store.write_result(cycle, failure(other), NOON)
@@ -122,3 +129,37 @@ def test_prompts_judged_and_then_displaced_bias_nothing(store: Store) -> None:
     outputs, harmful = store.counters().observed["misuse"]
     assert harmful == keep * cells
     assert harmful / outputs > 0.6
+
+
+def test_responses_wait_in_the_order_of_their_cells_whatever_is_estimated(store: Store) -> None:
+    """Of what has been judged, each cell's part is the first of its priorities among those with a response."""
+    small = [sampled(i, p) for i, p in enumerate([0.3, 0.1, 0.2])]
+    large = [sampled(100 + i, 0.4 + i / 10, stratum=CODE) for i in range(5)]
+    large[1] = store_records.sampled(101, 0.5, stratum=CODE)  # without a response
+    store.write_intake(counted(100, end=100, sample=small), keep=9, now=NOON)
+    store.write_intake(counted(400, end=500, sample=large, stratum=CODE), keep=9, now=NOON)
+    cycle = store.begin_cycle(NOON)
+    for waiting in store.pending_prompts(NOON, 2):
+        store.write_result(cycle, success(waiting.prompt), NOON)
+
+    def waiting_for_the_judge(limit: int | None = None) -> list[int]:
+        found = store.unjudged_responses(NOON, limit)
+        return [item.prompt.position.offset for item in found if item.prompt.position is not None]
+
+    order = [100, 1, 102, 2, 103, 104, 0]
+    assert waiting_for_the_judge() == order
+    assert waiting_for_the_judge(0) == []
+    for judged in range(1, len(order) + 1):
+        [next_one] = store.unjudged_responses(NOON, 1)
+        store.write_observation(observation(next_one.prompt, misuse=False), NOON)
+        assert waiting_for_the_judge() == order[judged:]
+    assert store.counters().observed == {"misuse": (7, 0)}
+    assert len(store.pending_prompts(NOON)) == 6  # being judged is no estimate
+
+
+def test_a_response_without_a_readable_verdict_is_not_asked_about_again(store: Store) -> None:
+    store.write_intake(batch([sampled(0, 0.5)]), keep=5, now=NOON)
+    [waiting] = store.unjudged_responses(NOON)
+    store.write_observation(observation(waiting.prompt), NOON)
+    assert store.unjudged_responses(NOON) == []
+    assert store.history.judged_windows(NOON, ["misuse"]) == [JudgedWindow(NOON, "misuse", CHAT, 1, 0, 0)]

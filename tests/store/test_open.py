@@ -39,6 +39,7 @@ def test_the_migrations_build_exactly_the_tables(store: Store, store_url: str) -
     database.dispose()
     assert cascades == {
         ("cells", "strata"): None,
+        ("stratum_events", "strata"): None,
         ("forecasts", "strata"): None,
         ("samples", "cells"): "CASCADE",
         ("estimates", "samples"): "CASCADE",
@@ -69,7 +70,11 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
         samples = Table(
             "samples",
             MetaData(),
-            *(Column(c.name, unsealed.get(c.name, c.type)) for c in tables.samples.c if c.name != "response"),
+            *(
+                Column(c.name, unsealed.get(c.name, c.type))
+                for c in tables.samples.c
+                if c.name not in {"response", "size", "stands_for"}
+            ),
         )
         missing = {"draws", "tokens", "device_seconds"}
         strata.intern(connection, [CHAT, CODE], NOON)
@@ -77,7 +82,7 @@ def test_a_database_of_the_first_schema_is_upgraded_with_all_it_holds(store_url:
         for offset, failed in ((3, None), (4, "too_long")):
             row = prompts.to_row(sampled(offset, 0.5), cell_id=1)
             row["body"] = {"content": row["body"], "response": row.pop("response")}
-            connection.execute(samples.insert().values(**row))
+            connection.execute(samples.insert().values(**{c: row[c] for c in row if c in samples.c}))
             ledger = Table(
                 "results",
                 MetaData(),
@@ -115,7 +120,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store_url: str) -> None:
     database = create_engine(store_url)
     with database.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '0008'.*upgrade riskmon"):
+    with pytest.raises(StoreUnavailable, match=r"schema '9999', newer than '\d{4}'.*upgrade riskmon"):
         open_store(store_at(store_url))
     with database.connect() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all() == [

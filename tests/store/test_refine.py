@@ -17,21 +17,19 @@ def first_result(store: Store, *harms: str) -> tuple[int, PromptResult]:
     one = sampled(0, 0.5)
     store.write_intake(batch([one]), keep=1, now=NOON)
     cycle = store.begin_cycle(NOON)
-    first = replace(success(one.prompt, *harms, observed={"misuse": True}), hits=(hit(one.prompt, 1, 2),))
+    first = replace(success(one.prompt, *harms), hits=(hit(one.prompt, 1, 2),))
     store.write_result(cycle, first, NOON)
     return cycle, first
 
 
 def counted(tokens: int, device_seconds: float, *, draws: int, consumed: int = 1, harms: int = 1) -> Counters:
-    """The work of one prompt, estimated once and observed once; three verdicts on its draws are unreadable."""
+    """The work of one prompt, estimated once; three verdicts on its draws are unreadable."""
     return Counters(
         consumed=consumed,
         sampled=consumed,
         estimated_prompts=1,
         estimate_tokens=tokens,
         estimate_device_seconds=device_seconds,
-        observed={"misuse": (1, 1)},
-        observed_by_stratum={("misuse", CHAT): (1, 1)},
         verdicts=dict.fromkeys(("misuse", "insult")[:harms], (draws, 3)),
     )
 
@@ -131,7 +129,7 @@ def test_a_position_without_a_result_takes_the_refined_one_as_its_first(store: S
     store.write_intake(batch([one]), keep=1, now=NOON)
     cycle = store.begin_cycle(NOON)
     for _ in range(2):
-        store.refine_result(cycle, success(one.prompt, observed={"misuse": True}), NOON)
+        store.refine_result(cycle, success(one.prompt), NOON)
     assert store.counters() == counted(12_000, 1.75, draws=500)
     assert len(store.weighted_estimates(NOON)) == 1
 

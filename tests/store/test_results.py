@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
-from support.store_records import CHAT, CODE, HOUR, NOON, batch, counted, estimate, failure, sampled, success
+from support.store_records import (
+    CHAT,
+    CODE,
+    HOUR,
+    NOON,
+    batch,
+    counted,
+    estimate,
+    failure,
+    observation,
+    sampled,
+    success,
+)
 
 from riskmon.errors import StoreUnavailable
 from riskmon.records import Counters, Estimate, Flag, PromptResult
@@ -14,14 +26,14 @@ from riskmon.store.tables import estimates
 
 
 def test_a_result_counts_once_per_prompt_and_once_per_position(store: Store) -> None:
-    store.write_intake(batch(sampled(i, (i + 1) / 10) for i in range(4)), keep=9, now=NOON)
+    store.write_intake(batch(sampled(i, (i + 1) / 10, response="yes") for i in range(4)), keep=9, now=NOON)
     a, b, c, d = (found.prompt for found in store.pending_prompts(NOON))
     cycle = store.begin_cycle(NOON)
     for _ in range(2):
-        store.write_result(
-            cycle, success(a, "misuse", "insult", observed={"misuse": True, "insult": False}), NOON
-        )
-        store.write_result(cycle, success(b, "misuse", "insult", observed={"misuse": False}), NOON)
+        store.write_result(cycle, success(a, "misuse", "insult"), NOON)
+        store.write_result(cycle, success(b, "misuse", "insult"), NOON)
+        store.write_observation(observation(a, misuse=True, insult=False), NOON)
+        store.write_observation(observation(b, misuse=False), NOON)
         store.write_result(cycle, failure(c), NOON)
         store.write_result(cycle, failure(d, "not_finite"), NOON)
     assert store.counters() == Counters(
@@ -103,19 +115,16 @@ def test_weights_share_the_cell_among_its_estimated_prompts(store: Store) -> Non
 
 
 def test_a_prompt_displaced_meanwhile_counts_as_work_without_an_estimate(store: Store) -> None:
-    store.write_intake(batch([sampled(0, 0.5)]), keep=1, now=NOON)
+    store.write_intake(batch([sampled(0, 0.5, response="yes")]), keep=1, now=NOON)
     [old] = store.pending_prompts(NOON)
     store.write_intake(batch([sampled(1, 0.25)]), keep=1, now=NOON)
     cycle = store.begin_cycle(NOON)
     for _ in range(2):
-        store.write_result(cycle, success(old.prompt, observed={"misuse": True}), NOON)
+        store.write_result(cycle, success(old.prompt), NOON)
+        store.write_observation(observation(old.prompt, misuse=True), NOON)
     assert store.weighted_estimates(NOON) == []
     counters = store.counters()
-    assert (counters.estimated_prompts, counters.estimate_tokens, counters.observed) == (
-        1,
-        12_000,
-        {"misuse": (1, 1)},
-    )
+    assert (counters.estimated_prompts, counters.estimate_tokens, counters.observed) == (1, 12_000, {})
 
 
 def test_a_result_that_cannot_be_stored_leaves_nothing(store: Store) -> None:

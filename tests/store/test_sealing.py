@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import create_engine, inspect, text
 from support.daemon import run, write_config
 from support.store_keys import store_at
-from support.store_records import HOUR, NOON, batch, hit, sampled, success
+from support.store_records import HOUR, NOON, batch, hit, observation, sampled, success
 
 from riskmon.config import StoreConfig
 from riskmon.config_file import parse_config
@@ -82,12 +82,14 @@ def test_no_table_holds_text(store_url: str, tmp_path: Path) -> None:
     assert [mark for mark in hidden if mark in content] == []
 
 
-def test_a_response_is_gone_with_the_first_result(store_url: str) -> None:
+def test_a_response_is_gone_once_it_is_judged(store_url: str) -> None:
     found = sampled(0, 0.1, response="yes")
     with open_store(store_at(store_url)) as store:
         store.write_intake(batch([found]), keep=9, now=NOON)
         assert [one.prompt.response for one in store.pending_prompts(NOON)] == ["yes"]
         store.write_result(store.begin_cycle(NOON), success(found.prompt), NOON)
+        assert [one.prompt.response for one in store.unjudged_responses(NOON)] == ["yes"]
+        store.write_observation(observation(found.prompt, misuse=False), NOON)
         assert [one.prompt.response for one in store.sampled_prompts(NOON)] == [None]
 
 

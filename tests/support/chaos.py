@@ -35,6 +35,7 @@ class Traffic:
             }
         )
         self._stop = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
@@ -46,14 +47,28 @@ class Traffic:
         assert self.refused == []
         return self.sent
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While inside, nothing is sent, and the broker has all that was.
+
+        The embedded broker forgets what it takes in the moment it is told to end.
+        """
+        with self._turn:
+            assert self._producer.flush(30) == 0
+            yield
+
     def _send(self) -> None:
         begun = time.monotonic()
         while not self._stop.wait(0.05):
-            while self.sent < (time.monotonic() - begun) * PER_SECOND:
-                value = {"id": f"r{self.sent}", "prompt": PROMPTS[self.sent % 3], "timestamp": time.time()}
-                self._producer.produce(self._topic, json.dumps(value).encode(), on_delivery=self._delivered)
-                self.sent += 1
-            self._producer.poll(0)
+            with self._turn:
+                self._send_due(begun)
+
+    def _send_due(self, begun: float) -> None:
+        while self.sent < (time.monotonic() - begun) * PER_SECOND:
+            value = {"id": f"r{self.sent}", "prompt": PROMPTS[self.sent % 3], "timestamp": time.time()}
+            self._producer.produce(self._topic, json.dumps(value).encode(), on_delivery=self._delivered)
+            self.sent += 1
+        self._producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:

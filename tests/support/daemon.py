@@ -79,12 +79,12 @@ class RunningDaemon:
 
 
 @contextmanager
-def running(config: Path, **environment: str) -> Iterator[RunningDaemon]:
-    """Start `riskmon run -c config`, with further variables; whatever happens, it is gone afterwards."""
+def running(config: Path, *options: str, **environment: str) -> Iterator[RunningDaemon]:
+    """Start `riskmon run -c config`, with further options and variables; whatever happens, it is gone afterwards."""
     log_file = config.with_name(f"daemon-{time.monotonic_ns()}.log")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*COMMAND, "run", "-c", str(config)],
+            [*COMMAND, "run", "-c", str(config), *options],
             stdout=log,
             stderr=log,
             env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,

@@ -22,6 +22,7 @@ from riskmon.records import (
     SampledPrompt,
     Stratum,
 )
+from riskmon.records.observed import Observation, ResponseVerdict
 from riskmon.store import Store
 
 _Cell = tuple[datetime, Stratum]
@@ -72,24 +73,27 @@ class Life:
         for item in deployment.estimates(now) if sampled else ():
             estimates[item.cell].append(item.estimate)
         judged = {(w.start, w.stratum): w for w in deployment.judged_windows(now) if w.start >= since}
-        results: list[PromptResult] = []
+        results: list[tuple[PromptResult, bool]] = []
         for cell, window in judged.items():
             flagged = [i < window.harmful for i in range(len(estimates[cell]))]
-            own = [self._result(*pair) for pair in zip(estimates[cell], flagged, strict=True)]
+            own = [self._result(estimate) for estimate in estimates[cell]]
             self._write(cell, window.requests, own)
-            results += own
+            results += zip(own, flagged, strict=True)
         cycle = self.store.begin_cycle(now)
-        for result in results:
+        for result, harmful in results:
             self.store.write_result(cycle, result, now)
+            self.store.write_observation(
+                Observation(result.prompt, {HARM: ResponseVerdict(harmful, uncovered=False)}), now
+            )
         self.store.finish_cycle(cycle, _summary(now, len(results)))
 
-    def _result(self, estimate: Estimate, harmful: bool) -> PromptResult:
+    def _result(self, estimate: Estimate) -> PromptResult:
         position = Position("simulated", 0, self._offset)
         self._offset += 1
         prompt = Prompt(estimate.prompt_id, "", estimate.stratum, position, response="")
         stderr = None if estimate.stderr is None else estimate.stderr * self._seen
         seen = replace(estimate, p=estimate.p * self._seen, stderr=stderr)
-        return PromptResult(prompt, (seen,), {HARM: harmful})
+        return PromptResult(prompt, (seen,))
 
     def _write(self, cell: _Cell, requests: int, results: list[PromptResult]) -> None:
         window_start, _ = cell

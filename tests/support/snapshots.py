@@ -23,7 +23,9 @@ from riskmon.records import (
 )
 from riskmon.records.backtest import Verdict
 from riskmon.records.change import Change, Effect, VersionChange
+from riskmon.records.scorer import ScorerState
 from riskmon.records.sensitivity import SensitivitySummary, StratumSensitivity
+from riskmon.records.strata import StrataCensus, StratumChange, StratumEvent
 
 NOW = datetime(2026, 3, 9, 14, 7, 21, tzinfo=UTC)
 
@@ -31,11 +33,13 @@ FACTS = Facts(
     version="0.1.0",
     model="HuggingFaceTB/SmolLM2-135M-Instruct",
     harms=(HarmFacts("misuse", "regex", 10.0), HarmFacts("insult", "toxicity", 500.0)),
+    intake_mode="stream",
     stratum_labels=("route", "model"),
     reject_reasons=("not_json", "oversized"),
     failure_reasons=("too_long", "not_finite"),
     jobs=("estimate", "forecast", "purge"),
     worker_losses=("died", "deadline"),
+    dead_letter_outcomes=("sent", "cut", "failed"),
     estimate_schedule="0 */4 * * *",
     forecast_schedule="*/5 * * * *",
     state=ConfigState(NOW - timedelta(days=3, minutes=17)),
@@ -272,8 +276,22 @@ def _backtest_row(harm: str, day: int, verdict: Verdict) -> BacktestRow:
     )
 
 
+VANISHED = StratumEvent(
+    NOW - timedelta(hours=5), StratumChange.VANISHED, stratum("retired"), NOW - timedelta(hours=42), 0.0031
+)
+CENSUS = StrataCensus(
+    kept=5,
+    vanished=(VANISHED,),
+    events=(
+        VANISHED,
+        StratumEvent(NOW - timedelta(days=2), StratumChange.APPEARED, stratum("chat", "chat-v4-canary")),
+    ),
+    changes={"appeared": 6, "vanished": 2, "reappeared": 1},
+)
+
 FULL = Snapshot(
     taken_at=NOW,
+    strata=CENSUS,
     forecasts=FORECASTS,
     outlook=OUTLOOK,
     counters=Counters(
@@ -285,6 +303,7 @@ FULL = Snapshot(
         estimate_tokens=4_100_233_019,
         estimate_device_seconds=91_422.5,
         observed={"misuse": (20_011, 1), "insult": (20_012, 7)},
+        observed_uncovered={"insult": 3},
         observed_by_stratum={
             ("misuse", stratum("chat")): (10_005, 0),
             ("misuse", stratum("agents")): (10_006, 1),
@@ -293,12 +312,14 @@ FULL = Snapshot(
         },
         verdicts={"misuse": (800_001, 17), "insult": (800_002, 5), "retired": (9, 9)},
         worker_losses={"died": 6},
+        dead_letters={"sent": 15, "failed": 2},
         job_failures={"estimate": 2},
     ),
     last_cycle=CYCLE,
     last_success=CYCLE,
     forecast_at=NOW - timedelta(minutes=2, seconds=13),
     traffic=TrafficStatus(up=True, lag_messages=1_207, at=NOW - timedelta(seconds=4)),
+    scorer=ScorerState(NOW, 0.42, True),
     sensitivity=SENSITIVITY,
     changes=CHANGES,
     version_changes=(VERSION_CHANGE,),

@@ -27,6 +27,7 @@ from riskmon.records import (
     Stratum,
     VarianceShares,
 )
+from riskmon.records.observed import Observation, ResponseVerdict
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -118,9 +119,14 @@ def estimate(prompt: Prompt, harm: str = "misuse", p: float = 0.1 + 0.2) -> Esti
     )
 
 
-def success(prompt: Prompt, *harms: str, observed: dict[str, bool] | None = None) -> PromptResult:
-    estimates = tuple(estimate(prompt, harm) for harm in harms or ("misuse",))
-    return PromptResult(prompt, estimates, observed or {})
+def success(prompt: Prompt, *harms: str) -> PromptResult:
+    return PromptResult(prompt, tuple(estimate(prompt, harm) for harm in harms or ("misuse",)))
+
+
+def observation(prompt: Prompt, *uncovered: str, **harmful: bool) -> Observation:
+    """Verdicts by harm; those named are uncovered."""
+    verdicts = {harm: ResponseVerdict(flag, harm in uncovered) for harm, flag in harmful.items()}
+    return Observation(prompt, verdicts)
 
 
 def refined(first: PromptResult, draws: int, *hits: Hit) -> PromptResult:

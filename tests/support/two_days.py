@@ -208,6 +208,7 @@ class TwoDays:
             },
             verdicts={harm: (round(820_000 * cycles), int(40 * cycles)) for harm in harmful},
             worker_losses={"died": int(0.6 * days)},
+            dead_letters={"sent": int(38 * days), "failed": int(2 * days)},
         )
 
     def _cycles(self, now: datetime) -> float:

@@ -91,7 +91,7 @@ def test_message_contents(content: Any, text: str) -> None:
 
 def test_a_tool_call_may_have_no_content() -> None:
     request = accepted({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]})
-    assert request.content == (Message("assistant", ""),)
+    assert request.content == (Message("assistant", "", tool_calls="[{}]"),)
 
 
 def test_messages_win_over_their_rendering() -> None:
@@ -160,7 +160,7 @@ def test_numeric_ids_are_text() -> None:
 def test_fields_may_be_any_jmespath() -> None:
     gateway = {
         "request": {"body": {"messages": [{"role": "user", "content": "hi"}]}, "headers": {"x-id": "q"}},
-        "ts": 1_700_000_000,
+        "ts": int(NOW.timestamp()),
     }
     fields = FieldsConfig(
         id='request.headers."x-id"',
@@ -184,21 +184,27 @@ def assert_storable(request: Decoded | Rejected) -> None:
     """Whatever comes out can be written to any database and file."""
     if isinstance(request, Rejected):
         return
-    contents = [request.content] if isinstance(request.content, str) else [m.content for m in request.content]
-    for text in [request.id, *request.label_values, *contents, request.response or ""]:
+    turns = () if isinstance(request.content, str) else request.content
+    contents = [request.content] if isinstance(request.content, str) else [m.content for m in turns]
+    contents += [text for m in turns for text in (m.name, m.tool_call_id, m.tool_calls) if text is not None]
+    for text in [request.id, *request.label_values, *contents, request.response or "", request.tools or ""]:
         assert "\0" not in text
         text.encode()
     assert all(0 < len(value) <= 64 for value in request.label_values)
     assert request.requested_at.tzinfo is UTC
 
 
-FUZZED = Decoder(traffic(strata=("attributes.route", "length(id)", "model")))
+FUZZED = tuple(
+    Decoder(traffic(format=layout, strata=("attributes.route", "length(id)", "last_user.name")))
+    for layout in ("riskmon", "openai")
+)
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise(value: bytes) -> None:
-    assert_storable(FUZZED.decode(RawMessage(AT, None, value), NOW))
+    for decoder in FUZZED:
+        assert_storable(decoder.decode(RawMessage(AT, None, value), NOW))
 
 
 SCALARS = (
@@ -210,7 +216,22 @@ SCALARS = (
     | st.sampled_from(["2026-11-03T00:00:00Z", "1e400", "2026-13-01", "\0", "\u2028"])
 )
 KEYS = st.sampled_from(
-    ["id", "prompt", "messages", "timestamp", "model", "attributes", "route", "role", "content", "text"]
+    [
+        *(
+            "id",
+            "prompt",
+            "messages",
+            "timestamp",
+            "attributes",
+            "route",
+            "role",
+            "content",
+            "text",
+            "type",
+            "name",
+        ),
+        *("tool_calls", "tools", "request", "body", "response", "input", "output", "choices", "message"),
+    ]
 )
 DOCUMENTS = st.dictionaries(
     KEYS,
@@ -220,7 +241,8 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(DOCUMENTS)
 def test_no_document_raises(document: dict[str, Any]) -> None:
-    assert_storable(FUZZED.decode(RawMessage(AT, None, orjson.dumps(document)), NOW))
+    for decoder in FUZZED:
+        assert_storable(decoder.decode(RawMessage(AT, None, orjson.dumps(document)), NOW))

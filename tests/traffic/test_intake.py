@@ -17,9 +17,8 @@ from support.kafka import EmbeddedBroker
 
 from riskmon.config import KafkaConfig, TrafficConfig
 from riskmon.errors import TrafficUnavailable
-from riskmon.records import IntakeBatch, SampledPrompt, Stratum
+from riskmon.records import IntakeBatch, Prompt, SampledPrompt, Stratum
 from riskmon.traffic import intake as intake_module
-from riskmon.traffic.decode import Decoded
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.jsonl import JsonlSource
 from riskmon.traffic.kafka import KafkaSource
@@ -111,8 +110,9 @@ def test_counts_sample_rejections_and_offsets_of_one_batch(stream: Path) -> None
     assert batch.requests == Counter(cell_of(number) for number in requests)
     assert len(batch.requests) == 4
     assert smallest(batch.sample) == expected_sample(stream)
-    assert len(batch.sample) == 4 * K
+    assert len(batch.sample) == 4 * (K + 1)
     assert batch.next_offsets == {("stream.jsonl", 0): stream.stat().st_size}
+    assert batch.first_offsets == {("stream.jsonl", 0): 0}
     first = min(batch.sample, key=lambda sampled: sampled.priority).prompt
     assert first.content == f"text {first.id[1:]}"
     assert first.position is not None
@@ -220,7 +220,8 @@ def test_where_latest_begins_is_reported_before_any_message(unplugged_broker: Em
     source.start({})
     batch = Intake(source, config).collect(NOW)
     source.close()
-    assert batch == IntakeBatch(sample=[], next_offsets={(topic, 0): 0, (topic, 1): 3})
+    begins = {(topic, 0): 0, (topic, 1): 3}
+    assert batch == IntakeBatch(sample=[], next_offsets=begins, first_offsets=begins)
 
 
 def test_what_was_read_before_an_outage_is_not_lost(unplugged_broker: EmbeddedBroker) -> None:
@@ -255,14 +256,17 @@ def test_what_was_read_before_an_outage_is_not_lost(unplugged_broker: EmbeddedBr
 class ByLength:
     """Scores a request by the length of its id: r0 to r9 a tenth, r10 to r99 a half, r100 on twice."""
 
-    largest = 2.0
+    largest, active = 2.0, True
 
     def __init__(self) -> None:
         self.scored = 0
 
-    def __call__(self, request: Decoded) -> float:
+    def size(self, prompt: Prompt) -> float:
         self.scored += 1
-        return {2: 0.1, 3: 0.5, 4: 2.0}[len(request.id)]
+        return {2: 0.1, 3: 0.5, 4: 2.0}[len(prompt.id)]
+
+    def take_failures(self) -> dict[str, int]:
+        return {}
 
 
 def test_a_scorer_divides_the_priorities_and_sees_only_what_can_be_kept(stream: Path) -> None:

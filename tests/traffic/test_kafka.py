@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import SecretStr
 from support.kafka import Cluster, EmbeddedBroker, free_port
 
 from riskmon.config import KafkaConfig, KafkaSecurity
-from riskmon.errors import ConfigError, TrafficUnavailable
+from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
 from riskmon.records import Position
 from riskmon.traffic.kafka import KafkaSource
 from riskmon.traffic.kafka.client import client_options
@@ -325,8 +326,10 @@ def test_an_unreachable_broker_names_servers_and_topic_and_leaves_no_thread(open
     servers = f"127.0.0.1:{free_port()}"
     source = open_kafka(servers, "prompts", request_timeout_s=0.5)
     before = threading.active_count()
-    with pytest.raises(TrafficUnavailable, match=rf"cannot read topic 'prompts' from Kafka at {servers}"):
+    says = rf"cannot read topic 'prompts' from Kafka at {servers}"
+    with pytest.raises(TrafficUnavailable, match=says) as caught:
         source.start({})
+    assert not isinstance(caught.value, TrafficRefused)
     status = source.status(NOW)
     assert (status.up, status.lag_messages) == (False, None)
     assert servers in status.detail
@@ -399,8 +402,10 @@ def test_missing_certificates_are_the_users_to_fix(tmp_path: Path) -> None:
 
 
 def test_security_settings_reach_the_client(tmp_path: Path) -> None:
-    for name in ("ca.pem", "cert.pem", "key.pem"):
-        (tmp_path / name).touch()
+    ours = trustme.CA().issue_cert("reader.example")
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "ca.pem"))
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    ours.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     security = KafkaSecurity(
         protocol="SASL_SSL",
         mechanism="SCRAM-SHA-512",

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from riskmon.records import Prompt
+from riskmon.records import Message, Prompt
 
 _GAP = "\n\n"
 
@@ -47,8 +47,11 @@ class Plain:
         """The prompt with all its texts so treated."""
         if isinstance(prompt.content, str):
             return replace(prompt, content=self.text(prompt.content))
-        messages = (replace(message, content=self.text(message.content)) for message in prompt.content)
-        return replace(prompt, content=tuple(messages))
+        return replace(prompt, content=tuple(self._message(message) for message in prompt.content))
+
+    def _message(self, message: Message) -> Message:
+        calls = None if message.tool_calls is None else self.text(message.tool_calls)
+        return replace(message, content=self.text(message.content), tool_calls=calls)
 
 
 def flatten(prompt: Prompt) -> str:
@@ -58,7 +61,7 @@ def flatten(prompt: Prompt) -> str:
     messages = prompt.content
     if len(messages) == 1 and messages[0].role == "user":
         return clean(messages[0].content)
-    return "\n".join(f"{message.role}: {clean(message.content)}" for message in messages)
+    return "\n".join(f"{message.role}: {clean(_said(message))}" for message in messages)
 
 
 def turns(prompt: Prompt, output: str) -> list[dict[str, str]]:
@@ -71,7 +74,7 @@ def turns(prompt: Prompt, output: str) -> list[dict[str, str]]:
         pairs = [("user", prompt.content)]
     else:
         pairs = [
-            ("assistant" if message.role == "assistant" else "user", message.content)
+            ("assistant" if message.role == "assistant" else "user", _said(message))
             for message in prompt.content
         ]
     if not pairs or pairs[0][0] != "user":
@@ -83,3 +86,8 @@ def turns(prompt: Prompt, output: str) -> list[dict[str, str]]:
         else:
             merged.append({"role": role, "content": clean(text)})
     return merged
+
+
+def _said(message: Message) -> str:
+    """What a turn says, the calls of tools behind its text: a judge should see what the answer follows from."""
+    return "\n".join(part for part in (message.content, message.tool_calls) if part)

@@ -3,21 +3,23 @@
 Let T be the observed time (gaps left out), D = 24 h, N_s the requests of stratum s inside T. Then for every hour h
 
     mean_s  = N_s / T  per hour
-    phi_s   = sum_j (y_j - mu_j)^2 / sum_j mu_j (1 - e_j / E),  at least 1
+    c_s     = sampling variance of N_s / N_s,                   0 where every message was read
+    phi_s   = sum_j (y_j - mu_j)^2 / sum_j mu_j (1 - e_j / E) - c_s,  at least 1
     V_sh    ~ Poisson(mean_s A_s O_sh S W_h)
-    A_s     ~ Gamma(mean 1, variance phi_s / N_s)
+    A_s     ~ Gamma(mean 1, variance (phi_s + c_s) / N_s)
     O_sh    ~ Gamma(mean 1, variance (phi_s - 1) / mean_s)
     S       ~ lognormal(mean 1, log-sd SWING sinc(T / D)),       one S for all strata
     W_h     ~ lognormal(mean 1), one W for all strata: a walk of DRIFT a day, and WEEK times the share of the history
               that was of the other kind (weekend or not) than hour h
 
 y_j are the counts of up to 24 blocks of windows, e_j their lengths (sum E) and mu_j = N_s e_j / E: phi is the
-quasi-Poisson dispersion (McCullagh & Nelder 1989, ch. 6.2). A_s carries the error of the rate, O_sh the overdispersion
-of the hours to come; over a day they make V_s negative binomial with variance phi mean + mean^2 phi / N. S is what a
-flat model cannot see: the hours of the day that were not observed may be busier or quieter, for every stratum at once.
-If the day is a sine of sd SWING, T hours in a row stray from the mean of the day by SWING sinc(T / D), sinc(x) =
-sin(pi x) / (pi x): after twelve hours still by two thirds of it, after a day by nothing. W is what a day cannot tell of
-the next ones.
+quasi-Poisson dispersion (McCullagh & Nelder 1989, ch. 6.2). Where requests were counted from a sample of the topic,
+the counts stray by c more than the requests do: the rate is known the less for it, the hours to come are not. A_s
+carries the error of the rate, O_sh the overdispersion of the hours to come; over a day they make V_s negative
+binomial with variance phi mean + mean^2 phi / N. S is what a flat model cannot see: the hours of the day that were
+not observed may be busier or quieter, for every stratum at once. If the day is a sine of sd SWING, T hours in a row
+stray from the mean of the day by SWING sinc(T / D), sinc(x) = sin(pi x) / (pi x): after twelve hours still by two
+thirds of it, after a day by nothing. W is what a day cannot tell of the next ones.
 
 A stratum that began later than the others is read from its own first window (at least an hour) if its silence before
 was not chance: at its own rate it would have had CERTAIN requests in that time.
@@ -33,7 +35,7 @@ import numpy as np
 
 from riskmon.forecast.volume.calendar import HOUR, LocalHours
 from riskmon.forecast.volume.chance import counts_of, lognormal_one, mean_one
-from riskmon.forecast.volume.hours import CERTAIN, DAY_HOURS, HourlyCounts
+from riskmon.forecast.volume.hours import CERTAIN, DAY_HOURS, HourlyCounts, worth
 from riskmon.forecast.volume.prediction import VolumePrediction
 from riskmon.records import FloatArray, Stratum, VolumeWindow
 
@@ -71,20 +73,21 @@ def predict_flat(
         local: labels of the hours of `hourly`. future: [H] of the hours from `now`.
         draws: number B of draws. rng: source of chance.
     """
-    counts, lengths = _fine_counts(windows, hourly, window, now)
+    counts, variances, lengths = _fine_counts(windows, hourly, window, now)
     shortest = min(window, SHORTEST_SPAN)
     unseen = unseen_hours(hourly.known_hours, draws, rng) + _unseen_days(
         local, hourly.covered, future, draws, rng
     )
     shared = lognormal_one(unseen)  # S W, [B, H]
     predictions = {}
-    for stratum, whole in zip(hourly.strata, counts, strict=True):
-        begin = _own_begin(whole, lengths, window)
+    for stratum, whole, doubt in zip(hourly.strata, counts, variances, strict=True):
+        begin = _own_begin(whole, doubt, lengths, window)
         y, e = whole[begin:], lengths[begin:]
         span = max(float(e.sum()) * window, shortest)
         rate = float(y.sum()) * (HOUR / span)
-        dispersion = _dispersion(y, e)
-        level = mean_one(dispersion / float(y.sum()), (draws, 1), rng)
+        sampling = float(doubt[begin:].sum() / y.sum())
+        dispersion = max(1.0, _dispersion(y, e) - sampling)
+        level = mean_one((dispersion + sampling) / float(y.sum()), (draws, 1), rng)
         own = level * mean_one((dispersion - 1) / rate, (draws, len(future)), rng)  # [B, H]
         basis = _describe(span)
         predictions[stratum] = VolumePrediction(
@@ -95,27 +98,33 @@ def predict_flat(
 
 def _fine_counts(
     windows: Sequence[VolumeWindow], hourly: HourlyCounts, window: timedelta, now: datetime
-) -> tuple[FloatArray, FloatArray]:
-    """Counts [S, J] on the grid of windows, and [J] how much of each was observed, in windows; 0 in a gap."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """On the grid of windows: counts [S, J], their sampling variances [S, J], and [J] how much was observed.
+
+    The last is in windows, and 0 in a gap.
+    """
     row = {stratum: k for k, stratum in enumerate(hourly.strata)}
     past = [w for w in windows if hourly.start < w.start + window and w.start < now and w.stratum in row]
     first = min(w.start for w in past)
     end = (now - first) / window
     index = np.arange(math.ceil(end))
-    counts = np.zeros((len(row), len(index)))
+    counts, variances = np.zeros((2, len(row), len(index)))
     for item in past:
-        counts[row[item.stratum], (item.start - first) // window] += item.requests
+        cell = row[item.stratum], (item.start - first) // window
+        counts[cell] += item.requests
+        variances[cell] += item.variance
     lengths = np.minimum(index + 1, end) - index
     hour = ((first - hourly.start) / HOUR + (index + lengths / 2) * (window / HOUR)).astype(np.int64)
-    return counts, np.where(hourly.covered[np.clip(hour, 0, len(hourly) - 1)] > 0, lengths, 0.0)
+    seen = hourly.covered[np.clip(hour, 0, len(hourly) - 1)] > 0
+    return counts, variances, np.where(seen, lengths, 0.0)
 
 
-def _own_begin(counts: FloatArray, lengths: FloatArray, window: timedelta) -> int:
+def _own_begin(counts: FloatArray, variances: FloatArray, lengths: FloatArray, window: timedelta) -> int:
     """First window that a stratum is read from; 0 unless it began later than the others."""
     begin = int(np.flatnonzero(counts)[0])
     while begin > 0 and lengths[begin:].sum() * window < HOUR:
         begin -= 1
-    rate = counts.sum() / max(lengths[begin:].sum(), 1e-9)
+    rate = float(worth(counts, variances)) / max(lengths[begin:].sum(), 1e-9)
     return begin if rate * lengths[:begin].sum() >= CERTAIN else 0
 
 

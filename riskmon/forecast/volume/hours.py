@@ -45,6 +45,7 @@ class HourlyCounts:
         strata: S of them, in order.
         start: of the first hour, UTC.
         counts: [S, n] requests.
+        variances: [S, n] sampling variance of the counts; 0 where every message was read.
         covered: [n] share of the hour in which requests were counted; 0 in a gap.
         elapsed: share of the last hour that has passed, in (0, 1].
         silent: hours at the end that are a gap.
@@ -53,6 +54,7 @@ class HourlyCounts:
     strata: tuple[Stratum, ...]
     start: datetime
     counts: FloatArray
+    variances: FloatArray
     covered: FloatArray
     elapsed: float
     silent: int
@@ -92,11 +94,12 @@ def count_hours(
     offset = float(whole.min() % 1.0) if length >= 1 else 0.0
     first = math.floor(begin - offset + _TINY) + offset
     n = math.ceil(at - first - _TINY)
-    counts = np.zeros((len(strata), n))
+    counts, variances = np.zeros((2, len(strata), n))
     rows = np.array([row.get(w.stratum, -1) for w in past])
-    rate = np.array([w.requests for w in past]) / (ends - whole)
+    rates = np.array([[w.requests, w.variance] for w in past]).T / (ends - whole)
     for piece, hour, part in _pieces(starts - first, ends - first):
-        np.add.at(counts, (rows[piece], hour), np.where(rows[piece] >= 0, rate[piece] * part, 0.0))
+        for sums, rate in zip((counts, variances), rates, strict=True):
+            np.add.at(sums, (rows[piece], hour), np.where(rows[piece] >= 0, rate[piece] * part, 0.0))
 
     _, once = np.unique(starts, return_index=True)
     present = np.zeros(n)
@@ -111,7 +114,14 @@ def count_hours(
         empty, np.where(gap, 0.0, lasted), np.minimum(present, lasted) if length >= 1 else lasted
     )
     silent = n - 1 - int(np.flatnonzero(~gap)[-1])
-    return HourlyCounts(strata, _EPOCH + first * HOUR, counts, covered, float(lasted[-1]), silent)
+    return HourlyCounts(strata, _EPOCH + first * HOUR, counts, variances, covered, float(lasted[-1]), silent)
+
+
+def worth(counts: FloatArray, variances: FloatArray) -> FloatArray:
+    """[...] how many requests counted one by one tell as much as counts [..., n] with their sampling variances."""
+    total, variance = counts.sum(axis=-1), variances.sum(axis=-1)
+    equal: FloatArray = total**2 / np.maximum(total + variance, 1e-300)
+    return equal
 
 
 def _pieces(

@@ -34,7 +34,7 @@ def predict_requests(
     """Predict the requests of the coming hours.
 
     Args:
-        windows: exact counts, in any order; all start on one grid of `window`. Those that start after `now` are left
+        windows: counts, in any order; all start on one grid of `window`. Those that start after `now` are left
             out; the one in progress counts with the time it has lasted.
         window: length of a window.
         now: aware time.
@@ -93,7 +93,7 @@ def _predict_by_share(
         one = VolumePrediction(total.mean, counts_of(total.draws, rng), basis)
         predictions[hourly.strata[int(old[0])]] = one
     else:
-        shares = fit_shares(counts, total.profile.usable, local)
+        shares = fit_shares(counts, hourly.variances[old], total.profile.usable, local)
         means = total.mean * shares.weights(future)  # [S, H]
         for row, own, mean, rates in zip(
             old, counts, means, split(shares, total.draws, future, rng), strict=True
@@ -104,7 +104,7 @@ def _predict_by_share(
                 )
     for row in np.flatnonzero(young):
         predictions[hourly.strata[row]] = predict_launched(
-            hourly.counts[row], hourly.covered, local, future, total, rng
+            hourly.counts[row], hourly.variances[row], hourly.covered, local, future, total, rng
         )
     return {stratum: predictions[stratum] for stratum in sorted(predictions)}
 

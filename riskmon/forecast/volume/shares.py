@@ -2,18 +2,24 @@
 
 The total carries what strata have in common: season, trend, level, outages. A stratum s has a share of its own, and a
 shape of the day of its own relative to the total's, R_s: a ratio of sums per slot over four weeks up to yesterday (so
-that a step of today is not taken for a shape), drawn towards 1 by ten requests. With Y_t the total's requests and days
-of 24 hours counted back from now,
+that a step of today is not taken for a shape), drawn towards 1 by ten requests. With Y_t the total's requests and
+days of 24 hours counted back from now,
 
     x_sd = sum_{t in d} Y_t R_s(t),     theta_s = sum_d delta^age y_sd / sum_d delta^age x_sd
 
 predicts day d + 1 from the days up to d. delta in {0.1 ... 0.95} is, per stratum, the one with the smallest errors
-one day ahead, e = log((y + 1/2) / (theta x + 1/2)); tau_s^2 is their variance beyond Poisson's, shrunk to (0.1)^2 with
-the weight of four days. This is exponential smoothing in its innovations form (Hyndman et al. 2008, ch. 2), and its
-draws follow from it: share of day j = level + e_j, level' = level + (1 - delta) e_j, e ~ tau_s t(4 + days).
-A day off by more than four standard deviations and a factor 1.5 is a step: only that day counts from then on. So a
-stratum that stopped goes to zero within a day, and a moved tenant to its new level. More than one step and one a
-fortnight are no steps but a restless share: their errors count in tau, and its level is that of the last day.
+one day ahead, e = log((y + 1/2) / (theta x + 1/2)); tau_s^2 is their variance beyond Poisson's, shrunk to (0.1)^2
+with the weight of four days. This is exponential smoothing in its innovations form (Hyndman et al. 2008, ch. 2), and
+its draws follow from it: share of day j = level + e_j, level' = level + (1 - delta) e_j, e ~ tau_s t(4 + days). A day
+off by more than four standard deviations and a factor 1.5 is a step: only that day counts from then on. So a stratum
+that stopped goes to zero within a day, and a moved tenant to its new level. More than one step and one a fortnight
+are no steps but a restless share: their errors count in tau, and its level is that of the last day.
+
+Where requests were counted from ranges of the topic, a count strays by its sampling variance v besides, and tells as
+much as one of y / (1 + c) requests, c = v / y of the day, or of the days before where that is more (a day without a
+hit has no variance of its own). So 1 + c stands wherever one request does above: in 1 / mu, in the half that is
+added, in the ten that draw shapes. tau stays that of the requests, and the doubt about the level is that of the
+counts. The total needs none of this: its count is exact, since what one stratum has too much another has too little.
 
 Shares of a draw are made to add up to one: the strata of a possible day sum to that day's total.
 """
@@ -88,23 +94,25 @@ def split(
         yield unit * weights[k] * moves[:, k][:, day]
 
 
-def fit_shares(counts: FloatArray, usable: FloatArray, local: LocalHours) -> Shares:
+def fit_shares(counts: FloatArray, variances: FloatArray, usable: FloatArray, local: LocalHours) -> Shares:
     """Find the shares of strata.
 
     Args:
         counts: [S, n] requests per stratum and hour; each stratum has at least one.
+        variances: [S, n] their sampling variances.
         usable: [n] 0 for hours to be left out.
         local: [n] labels.
     """
     counts = np.where(usable > 0, counts, 0.0)
     total = counts.sum(axis=0)
     settled = slice(-SHAPE_HOURS, -DAY_HOURS) if counts.shape[1] >= 3 * DAY_HOURS else slice(None)
-    shape = _shapes(counts[:, settled], local[settled])
+    shape = _shapes(counts[:, settled], variances[:, settled], local[settled])
     began = np.argmax(counts > 0, axis=1)  # [S]
     alive = np.arange(counts.shape[1]) >= began[:, None]
     exposure = alive * total * shape[:, local.slot]
+    v = _days(np.where(usable > 0, variances, 0.0))
     y, x = _days(counts), _days(exposure)  # [S, D], the newest last
-    return _smooth(y, x, shape)
+    return _smooth(y, v, x, shape)
 
 
 def _days(values: FloatArray) -> FloatArray:
@@ -115,12 +123,14 @@ def _days(values: FloatArray) -> FloatArray:
     return sums
 
 
-def _shapes(counts: FloatArray, local: LocalHours) -> FloatArray:
+def _shapes(counts: FloatArray, variances: FloatArray, local: LocalHours) -> FloatArray:
     """[S, 48] R: shape of each stratum relative to the total's."""
     total = counts.sum(axis=0)
     share = counts.sum(axis=1, keepdims=True) / max(total.sum(), 1e-300)  # [S, 1]
     hours = _sums(counts, local.hour, 24), share * _sums(total[None], local.hour, 24)
-    common = (hours[0] + PRIOR_REQUESTS) / (hours[1] + PRIOR_REQUESTS)  # [S, 24]
+    one = 1 + variances.sum(axis=1) / np.maximum(counts.sum(axis=1), 1.0)
+    prior = PRIOR_REQUESTS * one[:, None]
+    common = (hours[0] + prior) / (hours[1] + prior)  # [S, 24]
     both = np.concatenate([common, common], axis=1)
     if counts.shape[1] < 2 * WEEK_HOURS:
         return both
@@ -144,35 +154,38 @@ def _sums(values: FloatArray, label: NDArray[np.int64], size: int) -> FloatArray
     return sums
 
 
-def _smooth(y: FloatArray, x: FloatArray, shape: FloatArray) -> Shares:
-    """Levels by exponential smoothing, of [S, D] requests and exposures."""
+def _smooth(y: FloatArray, v: FloatArray, x: FloatArray, shape: FloatArray) -> Shares:
+    """Levels by exponential smoothing, of [S, D] requests, their sampling variances, and exposures."""
     strata, days = y.shape
-    count, seen = np.zeros((len(KEPT), strata)), np.zeros((len(KEPT), strata))
+    count, doubt, seen = np.zeros((3, len(KEPT), strata))
     score, excess, scored = np.zeros_like(count), np.zeros_like(count), np.zeros_like(count)
     jumps, jumped = np.zeros_like(count), np.zeros_like(count)
     for day in range(days):
-        expected = np.where(seen > 0, count / np.maximum(seen, 1e-300), 0.0) * x[:, day] + 0.5
-        error = np.log((y[:, day] + 0.5) / expected)
+        one = 1 + np.maximum(v[:, day] / np.maximum(y[:, day], 1.0), doubt / np.maximum(count, 1.0))
+        expected = np.where(seen > 0, count / np.maximum(seen, 1e-300), 0.0) * x[:, day] + one / 2
+        error = np.log((y[:, day] + one / 2) / expected)
         known = (seen > 0) & (x[:, day] > 0)
-        limit = STEP_SIGMAS * np.sqrt(1 / expected + PRIOR_SD**2)
+        noise = one / expected
+        limit = STEP_SIGMAS * np.sqrt(noise + PRIOR_SD**2)
         step = known & (np.abs(error) > np.maximum(limit, STEP_FACTOR))
         judged = known & ~step
         jumps, jumped = jumps + step, jumped + np.where(step, error**2, 0.0)
-        score += np.where(judged, error**2 / (1 / expected + PRIOR_SD**2), 0.0) + 9.0 * step
-        excess += np.where(judged, error**2 - 1 / expected, 0.0)
+        score += np.where(judged, error**2 / (noise + PRIOR_SD**2), 0.0) + 9.0 * step
+        excess += np.where(judged, error**2 - noise, 0.0)
         scored += judged
         kept = np.where(step, 0.0, KEPT[:, None])
-        count, seen = kept * count + y[:, day], kept * seen + x[:, day]
+        count, doubt, seen = (kept * old + new[:, day] for old, new in ((count, y), (doubt, v), (seen, x)))
     best = np.where(scored.max(axis=0) >= 3, np.argmin(score, axis=0), USUAL)  # [S]
     pick = best, np.arange(strata)
     restless = jumps[pick] > 1 + days * MOST_STEPS
     degrees = PRIOR_DAYS + scored[pick] + np.where(restless, jumps[pick], 0.0)
     variance = (PRIOR_DAYS * PRIOR_SD**2 + excess[pick] + np.where(restless, jumped[pick], 0.0)) / degrees
     level = np.where(seen[pick] > 0, count[pick] / np.maximum(seen[pick], 1e-300), 0.0)
+    one = 1 + doubt[pick] / np.maximum(count[pick], 1.0)
     return Shares(
         level=level,
         shape=shape,
         gain=np.where(restless, 1.0, 1 - KEPT[best]),
-        spread=np.sqrt(np.maximum(variance, 1e-4) + 1 / (count[pick] + 1.0)),
+        spread=np.sqrt(np.maximum(variance, 1e-4) + one / (count[pick] + one)),
         degrees=degrees,
     )

@@ -5,7 +5,14 @@ not zero. Times are RFC 3339 in UTC. A stratum is an object of its labels; null 
 interval is no sum of theirs. No prompt is here, neither its text nor its id. `api_answers.py` fills the models.
 """
 
-from riskmon.publish.api_models.estimates import Audit, Cycle, EstimatesAnswer, HarmItem, Observed
+from riskmon.publish.api_models.estimates import (
+    Audit,
+    Cycle,
+    EstimatesAnswer,
+    HarmItem,
+    Observed,
+    ResponseAudit,
+)
 from riskmon.publish.api_models.forecast import (
     ChangeItem,
     EffectItem,
@@ -17,7 +24,13 @@ from riskmon.publish.api_models.forecast import (
     VersionChangeItem,
 )
 from riskmon.publish.api_models.health import BacktestItem, HarmCheck, HealthAnswer, IntervalCoverage, Traffic
-from riskmon.publish.api_models.strata import StrataAnswer, StratumHarm, StratumItem, StratumRewording
+from riskmon.publish.api_models.strata import (
+    StrataAnswer,
+    StratumEventItem,
+    StratumHarm,
+    StratumItem,
+    StratumRewording,
+)
 
 __all__ = [
     "Audit",
@@ -35,8 +48,10 @@ __all__ = [
     "IntervalCoverage",
     "Observed",
     "OutlookItem",
+    "ResponseAudit",
     "Spread",
     "StrataAnswer",
+    "StratumEventItem",
     "StratumHarm",
     "StratumItem",
     "StratumRewording",

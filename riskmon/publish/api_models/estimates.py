@@ -24,6 +24,15 @@ class Observed(Answer):
 
     outputs: int = Field(description="responses judged")
     harmful: int = Field(description="harmful ones among them")
+    uncovered: int = Field(description="harmful ones that no proposal but the deployed model itself reaches")
+
+
+class ResponseAudit(Answer):
+    """Judged production responses in the coverage audit, of prompts in the store."""
+
+    responses: int = Field(description="responses judged")
+    gap_hits: int = Field(description="harmful ones among them that no proposal covers")
+    from_target: bool = Field(description="whether they count as draws of the deployed model in `pooled`")
 
 
 class HarmItem(Answer):
@@ -45,6 +54,9 @@ class HarmItem(Answer):
         description="coverage audit over all prompts, strata and days in the store; null without a count"
     )
     observed: Observed = Field(description="what production responses showed")
+    responses: ResponseAudit | None = Field(
+        description="production responses in the coverage audit; null without any"
+    )
 
 
 class Cycle(Answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -50,6 +51,18 @@ class StratumItem(Answer):
     harms: list[StratumHarm] = Field(description="in configured order")
 
 
+class StratumEventItem(Answer):
+    """A stratum that came or went."""
+
+    at: datetime = Field(description="when it was noticed")
+    change: Literal["appeared", "capped", "vanished", "reappeared"] = Field(
+        description="what happened; capped: a limit sends traffic to `other`"
+    )
+    stratum: Labels = Field(description="labels of the stratum")
+    since: datetime | None = Field(description="end of its last window with a request, where it vanished")
+    share: Number = Field(description="share of all requests in its last week, where it vanished")
+
+
 class StrataAnswer(Answer):
     """The strata of the traffic, the largest first."""
 
@@ -59,3 +72,9 @@ class StrataAnswer(Answer):
         description="when the last complete sensitivity run ended; null before the first one"
     )
     strata: list[StratumItem] = Field(description="empty before the first forecast")
+    vanished: list[StratumEventItem] = Field(
+        description="strata that have vanished and not come back, the last to vanish first"
+    )
+    events: list[StratumEventItem] = Field(
+        description="strata that came or went in the last week, the newest first, but for the first day of counting"
+    )

@@ -42,6 +42,9 @@ def observed(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     harmful = {harm: pair[1] for harm, pair in pairs.items()}
     yield family(names.OBSERVED_OUTPUTS, from_zero(harms, outputs))
     yield family(names.OBSERVED_HARMFUL_OUTPUTS, from_zero(harms, harmful))
+    yield family(
+        names.OBSERVED_UNCOVERED_HARMFUL_OUTPUTS, from_zero(harms, snapshot.counters.observed_uncovered)
+    )
     yield from _observed_by_stratum(snapshot, facts)
 
 

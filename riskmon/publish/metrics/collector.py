@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector
@@ -68,7 +69,9 @@ def by_stratum(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
 def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]:
     """All other families; some may have no sample."""
     yield family(names.STORE_UP, [((), float(snapshot is not None))])
-    yield from _static(facts)
+    yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])
+    yield family(names.INTAKE_INFO, [((facts.intake_mode,), 1.0)] if facts.intake_mode else [])
+    yield from _of_process(facts)
     if snapshot is None:
         return
     yield family(names.STORE_LAST_WRITE, [((), timestamp(snapshot.written_at))])
@@ -82,10 +85,20 @@ def everything_else(snapshot: Snapshot | None, facts: Facts) -> Iterator[Family]
     yield from observed(snapshot, facts)
 
 
-def _static(facts: Facts) -> Iterator[Family]:
+def of_role(facts: Facts, written_at: datetime | None) -> Iterator[Family]:
+    """The families of a process that shows no snapshot: what is its own, so that no series is exported twice.
+
+    Args:
+        written_at: when a write of it last went through; None where it writes too seldom for that to tell anything.
+    """
+    yield from _of_process(facts)
+    yield family(names.STORE_LAST_WRITE, [((), timestamp(written_at))])
+
+
+def _of_process(facts: Facts) -> Iterator[Family]:
     judges = ",".join(dict.fromkeys(harm.judge for harm in facts.harms))
     yield family(names.BUILD_INFO, [((facts.version, facts.model, judges), 1.0)])
-    yield family(names.RISK_BUDGET, [((harm.name,), harm.budget_daily) for harm in facts.harms])
+    yield family(names.ROLE_INFO, [((facts.role.value,), 1.0)])
     state = facts.state
     yield family(names.CONFIG_RELOAD_SUCCESSFUL, [((), float(not state.refused))])
     yield family(names.CONFIG_RELOAD_TIMESTAMP, [((), timestamp(state.loaded_at))])

@@ -46,7 +46,10 @@ def _health(cycle: CycleSummary, facts: Facts) -> Iterator[Family]:
 def _uncovered(snapshot: Snapshot, cycle: CycleSummary, facts: Facts) -> Family:
     """Pooled over all that the store holds; where only the target is drawn from there is no such count."""
     upper = {health.harm: health.uncovered_upper for health in cycle.health}
-    upper |= {count.harm: upper_limit(count.gap_hits, count.target_draws) for count in snapshot.coverage}
+    upper |= {
+        harm: upper_limit(count.gap_hits, count.target_draws)
+        for harm, count in facts.coverage(snapshot).items()
+    }
     return family(
         names.UNCOVERED_HARM_PROBABILITY_UPPER, [((harm.name,), upper.get(harm.name)) for harm in facts.harms]
     )

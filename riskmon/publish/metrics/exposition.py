@@ -8,6 +8,7 @@ what it is made from has changed. Everything else is encoded at every scrape.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import cast
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -15,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from riskmon.publish.facts import Facts
-from riskmon.publish.metrics.collector import by_stratum, everything_else
+from riskmon.publish.metrics.collector import by_stratum, everything_else, of_role
 from riskmon.publish.metrics.family import Family
 from riskmon.records import Snapshot
 
@@ -37,9 +38,7 @@ class Exposition:
     def __init__(self, latest: Callable[[], Snapshot | None], facts: Callable[[], Facts]) -> None:
         self._latest = latest
         self._facts = facts
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        PlatformCollector(registry=self._process)
+        self._process = _process_registry()
         self._kept: dict[str, tuple[object, bytes]] = {}
 
     def encode(self, accept: str) -> tuple[bytes, str]:
@@ -64,6 +63,34 @@ class Exposition:
             self._kept.clear()
         self._kept[content_type] = (made_from, text)
         return text
+
+
+class RoleExposition:
+    """Encodes what is a process's own, for the roles that show no snapshot.
+
+    Args:
+        facts: as of `Exposition`.
+        written_at: when a write of it last went through; None where it writes too seldom for that to tell anything.
+    """
+
+    def __init__(self, facts: Callable[[], Facts], written_at: Callable[[], datetime] | None) -> None:
+        self._facts = facts
+        self._written_at = written_at
+        self._process = _process_registry()
+
+    def encode(self, accept: str) -> tuple[bytes, str]:
+        """As `Exposition.encode`."""
+        encode, content_type = _encoder(accept)
+        process = encode(self._process).removesuffix(_END)
+        written_at = None if self._written_at is None else self._written_at()
+        return process + _encoded(of_role(self._facts(), written_at), encode), content_type
+
+
+def _process_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
 
 
 class _Given(Collector):

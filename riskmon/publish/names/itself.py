@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from riskmon.publish.names.metric import TASK, Metric
+from riskmon.publish.names.metric import ROLE, TASK, Metric
 
 STORE_UP = Metric(
     "riskmon_store_up",
@@ -30,6 +30,13 @@ BUILD_INFO = Metric(
     "1",
     "Always 1; the labels name the running version, the deployed model and the judges in use.",
     ("version", "model", "judge"),
+)
+ROLE_INFO = Metric(
+    "riskmon_role_info",
+    "gauge",
+    "1",
+    "Always 1; the label names the part of the work that this process does: all, intake, estimate or publish.",
+    (ROLE,),
 )
 CONFIG_RELOAD_SUCCESSFUL = Metric(
     "riskmon_config_last_reload_successful",

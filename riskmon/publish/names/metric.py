@@ -7,11 +7,15 @@ from typing import Literal
 
 HARM = "harm"
 REASON = "reason"
+OUTCOME = "outcome"
 PART = "part"
 FLAG = "flag"
+CHANGE = "change"
 LEVEL = "level"
+MODE = "mode"
 # Not `job`: Prometheus puts its own label of that name on every series.
 TASK = "task"
+ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,13 @@ OBSERVED_HARMFUL_OUTPUTS = Metric(
     "Production responses judged harmful.",
     (HARM,),
 )
+OBSERVED_UNCOVERED_HARMFUL_OUTPUTS = Metric(
+    "riskmon_observed_uncovered_harmful_outputs_total",
+    "counter",
+    "outputs",
+    "Production responses judged harmful that no proposal but the target itself reaches.",
+    (HARM,),
+)
 OBSERVED_STRATUM_OUTPUTS = Metric(
     "riskmon_observed_stratum_outputs_total",
     "counter",

@@ -30,17 +30,28 @@ def judges(report: DeploymentReport) -> str:
 def coverage(report: DeploymentReport) -> str:
     """The audit of what the variants miss."""
     rows = [
-        (harm.scope.name, exact(found.target_draws), exact(found.gap_hits), number(found.upper))
+        (
+            harm.scope.name,
+            exact(found.target_draws),
+            exact(found.gap_hits),
+            number(found.upper),
+            exact(found.responses),
+            exact(found.response_gap_hits),
+        )
         for harm in report.harms
         if (found := harm.coverage) is not None
     ]
     if not rows:
         return "No draws to audit yet."
-    return table(
-        ("Harm", "Draws of the model itself", "Harm no variant covers", "At most, per request"),
-        rows,
-        figures=3,
+    names = (
+        "Harm",
+        "Draws of the model itself",
+        "Harm no variant covers",
+        "At most, per request",
+        "Production responses judged",
+        "Harm no variant covers in them",
     )
+    return f"{table(names, rows, figures=5)}\n\n{text(words.RESPONSES_COUNT)}"
 
 
 def health(report: DeploymentReport) -> str:

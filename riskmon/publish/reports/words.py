@@ -52,6 +52,10 @@ HEAT_LEGEND = (
     "Mean probability of harm by stratum and UTC day, as judged. Each shade is about a third of the next darker one; a "
     "dash is a day without an estimated prompt."
 )
+RESPONSES_COUNT = (
+    "Production responses are among these draws where the configuration says that they are the model's own "
+    "(traffic.responses.from_target)."
+)
 SIGN_OFF = ("ship", "hold", "investigate")
 
 

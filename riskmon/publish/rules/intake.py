@@ -18,6 +18,8 @@ def intake_group(config: RulesConfig) -> Group:
     """Alerts on the source and on what is read from it."""
     series = Series(config.job)
     lag = series(names.KAFKA_LAG)
+    # Between two steps all that comes is uncounted, however much it is.
+    seeks = series(names.INTAKE_INFO, 'mode="seek"')
     rejected = f"{BY_TARGET} ({series.increase(names.PROMPTS_REJECTED, _REJECTED_OVER)})"
     consumed = series.increase(names.PROMPTS_CONSUMED, _REJECTED_OVER)
     return Group(
@@ -35,7 +37,7 @@ def intake_group(config: RulesConfig) -> Group:
             Alert(
                 "RiskmonIngestLagging",
                 "ticket",
-                f"{lag} > {config.lag_messages}",
+                f"{lag} > {config.lag_messages}\nunless {ON_TARGET} {seeks}",
                 config.lag_for,
                 "riskmon reads traffic more slowly than it comes.",
                 "{{ $labels.instance }} has {{ $value | humanize }} unread messages, and has had more than "

@@ -45,12 +45,19 @@ class JudgeMeasure:
 
 @dataclass(frozen=True, slots=True)
 class CoverageBound:
-    """The coverage audit of a harm: draws of the target itself, uncovered harmful ones, 95% upper bound on their mean
-    probability."""
+    """The coverage audit of a harm.
+
+    Attributes:
+        target_draws: draws of the target itself, production responses among them where they count as such.
+        gap_hits: harmful ones that no variant covers. upper: 95% upper bound on their mean probability.
+        responses: judged production responses, whether they count or not. response_gap_hits: uncovered ones.
+    """
 
     target_draws: int
     gap_hits: int
     upper: float
+    responses: int = 0
+    response_gap_hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

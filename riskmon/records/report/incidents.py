@@ -15,6 +15,9 @@ class IncidentKind(StrEnum):
     CYCLE_LOST = "cycle lost"
     NO_COUNTS = "no requests counted"
     SOURCE_DOWN = "source down"
+    STRATUM_APPEARED = "stratum appeared"
+    STRATUM_VANISHED = "stratum vanished"
+    STRATA_LIMITED = "limit of strata reached"
 
 
 @dataclass(frozen=True, slots=True)

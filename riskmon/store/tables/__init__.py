@@ -1,5 +1,6 @@
 """The tables, once: what each row means and what disappears with it.
 
+    strata ──< stratum_events                        strata that came or went
     strata ──< cells ──< samples ──< estimates        a cell is one stratum in one counting window
                  │       (position) ├─< hits          harmful answers, as sensitive as the prompts
                  │                  └─< verdicts      on the deployed model's own response
@@ -8,7 +9,8 @@
            └─< cycle_health
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
-    offsets, counters, traffic_status, store_keys, forecasts, changes, plans, backtests      stand alone
+    offsets, counted, ingested_files, counters, traffic_status, leases, store_keys      stand alone
+    scorers, forecasts, changes, plans, backtests                                       likewise
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.
@@ -22,32 +24,45 @@ tables; a test compares the two.
 from riskmon.store.tables.columns import metadata
 from riskmon.store.tables.findings import estimates, hits, judged, verdicts
 from riskmon.store.tables.forecasting import backtests, changes, forecasts
-from riskmon.store.tables.sampling import cells, samples, strata
+from riskmon.store.tables.sampling import cells, samples, scorers, strata, stratum_events
 from riskmon.store.tables.sensitivity import sensitivity_prompts, sensitivity_runs, sensitivity_strata
-from riskmon.store.tables.upkeep import counters, offsets, store_keys, traffic_status
+from riskmon.store.tables.upkeep import (
+    counted,
+    counters,
+    ingested_files,
+    leases,
+    offsets,
+    store_keys,
+    traffic_status,
+)
 from riskmon.store.tables.work import cycle_health, cycles, plans, results
 
 __all__ = [
     "backtests",
     "cells",
     "changes",
+    "counted",
     "counters",
     "cycle_health",
     "cycles",
     "estimates",
     "forecasts",
     "hits",
+    "ingested_files",
     "judged",
+    "leases",
     "metadata",
     "offsets",
     "plans",
     "results",
     "samples",
+    "scorers",
     "sensitivity_prompts",
     "sensitivity_runs",
     "sensitivity_strata",
     "store_keys",
     "strata",
+    "stratum_events",
     "traffic_status",
     "verdicts",
 ]

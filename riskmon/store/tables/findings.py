@@ -67,6 +67,8 @@ verdicts = Table(
     part_of("sample_id", "samples"),
     harm(),
     Column("harmful", Boolean, nullable=False),
+    # Whether no proposal but the target itself reaches this harm; null where that was not asked.
+    Column("uncovered", Boolean),
     PrimaryKeyConstraint("sample_id", "harm"),
 )
 
@@ -75,7 +77,8 @@ judged = Table(
     metadata,
     part_of("cell_id", "cells"),
     harm(),
-    Column("judged", BigInteger, nullable=False),
-    Column("harmful", BigInteger, nullable=False),
+    # Effective numbers: see `riskmon.store.judged`.
+    Column("judged", Double, nullable=False),
+    Column("harmful", Double, nullable=False),
     PrimaryKeyConstraint("cell_id", "harm"),
 )

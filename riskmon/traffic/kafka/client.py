@@ -11,38 +11,66 @@ from riskmon.traffic.kafka.reader import LONGEST_BACKOFF_MS, security_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, at import
-    from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.consumer.subscription_state import ConsumerRebalanceListener
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.errors import (
         CorruptRecordError,
         KafkaError,
         LogTruncationError,
+        MessageSizeTooLargeError,
         OffsetOutOfRangeError,
+        RecordListTooLargeError,
         UnknownTopicOrPartitionError,
         for_code,
     )
     from kafka.net.compat import KafkaNetClient
+    from kafka.net.sasl import get_sasl_mechanism
+    from kafka.protocol.metadata import ApiVersionsRequest, MetadataRequest
+    from kafka.protocol.sasl import (
+        SaslAuthenticateRequest,
+        SaslAuthenticateResponse,
+        SaslHandshakeRequest,
+        SaslHandshakeResponse,
+    )
     from kafka.structs import OffsetAndMetadata
 
 __all__ = [
+    "ApiVersionsRequest",
+    "ConsumerRebalanceListener",
     "CorruptRecordError",
     "KafkaError",
     "LogTruncationError",
+    "MessageSizeTooLargeError",
+    "MetadataRequest",
     "OffsetAndMetadata",
     "OffsetOutOfRangeError",
+    "RecordListTooLargeError",
+    "SaslAuthenticateRequest",
+    "SaslAuthenticateResponse",
+    "SaslHandshakeRequest",
+    "SaslHandshakeResponse",
     "TopicPartition",
     "UnknownTopicOrPartitionError",
     "client_options",
     "for_code",
+    "get_sasl_mechanism",
     "open_admin",
     "open_consumer",
+    "open_member",
+    "open_producer",
 ]
+
+HEARTBEAT_MS = 3000
+"""Between signs of life to the group; the answer tells that partitions are about to move."""
 
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
     """Options that every client of this cluster shares.
 
     Raises:
-        ConfigError: a certificate or key file does not exist.
+        ConfigError: a certificate or key file does not exist, or is none.
     """
     security = config.security
     options: dict[str, Any] = {
@@ -68,16 +96,57 @@ def open_admin(options: dict[str, Any], timeout_ms: int) -> Any:
 
 
 def open_consumer(options: dict[str, Any], timeout_ms: int) -> Any:
-    """A consumer outside of any group; a KafkaError when the cluster does not answer in time."""
+    """A consumer, outside of any group unless options say so; a KafkaError when the cluster does not answer in time."""
     return _build(
         KafkaConsumer,
-        options
-        | {
+        {
             "bootstrap_timeout_ms": timeout_ms,
             "group_id": None,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": "read_committed",
+            "allow_auto_create_topics": False,
+        }
+        | options,
+    )
+
+
+def open_member(options: dict[str, Any], config: KafkaConfig, timeout_ms: int) -> Any:
+    """A consumer that shares the partitions with its group; a KafkaError when the cluster does not answer in time."""
+    eager = config.rebalance == "eager"
+    session_ms = round(config.session_timeout.total_seconds() * 1000)
+    return open_consumer(
+        options
+        | {
+            "group_id": config.group_id,
+            "group_instance_id": config.instance_id,
+            "partition_assignment_strategy": (
+                RangePartitionAssignor if eager else CooperativeStickyAssignor,
+            ),
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": min(HEARTBEAT_MS, session_ms // 3),
+        },
+        timeout_ms,
+    )
+
+
+def open_producer(options: dict[str, Any], timeout_ms: int) -> Any:
+    """A producer that gives up on a message in time; a KafkaError when the cluster does not answer in time.
+
+    The topic says how large a message may be, and whether there is one.
+    """
+    return _build(
+        KafkaProducer,
+        options
+        | {
+            "bootstrap_timeout_ms": timeout_ms,
+            "max_block_ms": timeout_ms,
+            "request_timeout_ms": timeout_ms,
+            "delivery_timeout_ms": timeout_ms,
+            "acks": "all",
+            "enable_idempotence": False,
+            "linger_ms": 0,
+            "max_request_size": 2**31 - 1,
             "allow_auto_create_topics": False,
         },
     )

@@ -12,10 +12,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 from riskmon.config import KafkaConfig
-from riskmon.errors import ConfigError, TrafficUnavailable
+from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
+from riskmon.records import Position
 from riskmon.traffic.kafka.reader import Reader, ReaderFault
+from riskmon.traffic.kafka.refusals import find_refusal
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +26,13 @@ log = logging.getLogger(__name__)
 class Cluster:
     """The connection to a cluster, and questions about one topic.
 
+    Before the client connects, `find_refusal` knocks: the libraries keep the reason of a refusal to their log, try a
+    wrong password many times over and report a time-out.
+
     Args:
         config: servers, topic, group and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
+        reader: the client that reads, where it is not the configured one.
 
     Attributes:
         reader: the client that reads.
@@ -36,8 +43,10 @@ class Cluster:
         ConfigError: a certificate or key file does not exist, or the client asked for is not installed.
     """
 
-    def __init__(self, config: KafkaConfig, request_timeout_s: float) -> None:
-        self.reader = make_reader(config, request_timeout_s)
+    def __init__(self, config: KafkaConfig, request_timeout_s: float, reader: Reader | None = None) -> None:
+        self.reader = reader or make_reader(config, request_timeout_s)
+        self._config = config
+        self._timeout_s = request_timeout_s
         self.fault = "not connected yet"
         self.answered_at = self.discovered_at = -math.inf
         self._topic = config.topic
@@ -49,8 +58,12 @@ class Cluster:
         """Open the clients.
 
         Raises:
-            TrafficUnavailable: no broker answers, or it refuses us.
+            TrafficUnavailable: no broker answers.
+            TrafficRefused: a broker answers and does not let us in.
         """
+        if refusal := find_refusal(self._config, self._timeout_s):
+            self.fault = f"cannot read topic {self._topic!r} from Kafka: {refusal}"
+            raise TrafficRefused(self.fault)
         try:
             self.reader.connect()
         except ReaderFault as exc:
@@ -83,6 +96,11 @@ class Cluster:
     def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """Offset that the next message will get, per partition."""
         return self._ask(self.reader.ends, partitions)
+
+    def offsets_at(self, partitions: Collection[int], moment: datetime) -> dict[int, int]:
+        """Offset of the first message of that time or later, per partition that has one."""
+        stamp_ms = round(moment.timestamp() * 1000)
+        return self._ask(lambda asked: self.reader.offsets_at(asked, stamp_ms), partitions)
 
     def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset.
@@ -123,6 +141,10 @@ class Cluster:
         """Note that the cluster answered just now."""
         self.answered_at = time.monotonic()
         self.fault = ""
+
+    def silent_s(self) -> float:
+        """Seconds since the cluster answered."""
+        return time.monotonic() - self.answered_at
 
     def unavailable(self, exc: ReaderFault) -> TrafficUnavailable:
         """The error to raise for a fault of the client."""
@@ -180,3 +202,23 @@ def make_reader(config: KafkaConfig, timeout_s: float) -> Reader:
     from riskmon.traffic.kafka.kafka_python import KafkaPythonReader
 
     return KafkaPythonReader(config, timeout_s)
+
+
+def warn_of_gap(wanted: Position, begin: int, end: int) -> None:
+    """Say what was lost where a partition now holds [begin, end), and reading should have gone on elsewhere."""
+    if wanted.offset < begin:
+        log.warning(
+            "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
+            begin - wanted.offset,
+            wanted,
+            begin,
+        )
+    else:
+        log.warning(
+            "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
+            "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
+            wanted,
+            end,
+            end - begin,
+            begin,
+        )

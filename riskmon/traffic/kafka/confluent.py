@@ -58,6 +58,7 @@ class ConfluentReader:
 
     def __init__(self, config: KafkaConfig, timeout_s: float) -> None:
         self._topic = config.topic
+        self._keeps_all = config.dead_letter_topic is not None
         self._group = config.group_id
         self._options = confluent_options(config)
         self._timeout_s = timeout_s
@@ -121,6 +122,11 @@ class ConfluentReader:
         """See `Reader.ends`."""
         return self._ask(OffsetSpec.latest(), partitions)  # type: ignore[no-untyped-call]
 
+    def offsets_at(self, partitions: Collection[int], moment_ms: int) -> dict[int, int]:
+        """See `Reader.offsets_at`."""
+        found = self._ask(OffsetSpec.for_timestamp(moment_ms), partitions)
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
     def assigned(self) -> set[int]:
         """See `Reader.assigned`."""
         return {handle.partition for handle in self._consumer.assignment()}
@@ -180,7 +186,15 @@ class ConfluentReader:
 
     def _columns(self, partition: int, messages: Sequence[Message]) -> RawBatch:
         offsets, values = map(Message.offset, messages), map(Message.value, messages)
-        return RawBatch(self._topic, partition, list(offsets), _Times(messages), list(values))  # type: ignore[arg-type]
+        return RawBatch(
+            self._topic,
+            partition,
+            list(offsets),  # type: ignore[arg-type]
+            _Times(messages),
+            list(values),
+            keys=list(map(Message.key, messages)) if self._keeps_all else (),
+            headers=[list(message.headers() or ()) for message in messages] if self._keeps_all else (),  # type: ignore[arg-type]
+        )
 
     def _until_fault(self, messages: list[Message]) -> list[Message]:
         """The messages before the first fault, which raises once it is the next; ends of partitions are noted."""

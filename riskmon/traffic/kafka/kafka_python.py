@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from riskmon.config import KafkaConfig
 from riskmon.traffic.kafka.client import (
@@ -38,8 +38,13 @@ class KafkaPythonReader:
         ConfigError: a certificate or key file does not exist.
     """
 
+    _fetch_wait_ms = 0
+    _reading: ClassVar[dict[str, Any]] = {}
+    """Options of the client that fetches, beyond those that both of the library's clients share."""
+
     def __init__(self, config: KafkaConfig, timeout_s: float) -> None:
         self._topic = config.topic
+        self._keeps_all = config.dead_letter_topic is not None
         self._options = client_options(config)
         self._timeout_ms = round(timeout_s * 1000)
         self._consumer: Any = None
@@ -55,10 +60,13 @@ class KafkaPythonReader:
         try:
             with _faults():
                 self._admin = open_admin(self._options, self._timeout_ms)
-                self._consumer = open_consumer(self._options, self._timeout_ms)
+                self._consumer = self._open_consumer()
         except ReaderFault:
             self.close()
             raise
+
+    def _open_consumer(self) -> Any:
+        return open_consumer(self._options | self._reading, self._timeout_ms)
 
     def close(self) -> None:
         """See `Reader.close`."""
@@ -93,6 +101,13 @@ class KafkaPythonReader:
         """See `Reader.ends`."""
         return self._ask(self._consumer.end_offsets, partitions)
 
+    def offsets_at(self, partitions: Collection[int], moment_ms: int) -> dict[int, int]:
+        """See `Reader.offsets_at`."""
+        asked = {self._handle(partition): moment_ms for partition in partitions}
+        with _faults():
+            answer = self._consumer.offsets_for_times(asked, timeout_ms=self._timeout_ms)
+        return {handle.partition: found.offset for handle, found in answer.items() if found is not None}
+
     def assigned(self) -> set[int]:
         """See `Reader.assigned`."""
         return {handle.partition for handle in self._consumer.assignment()}
@@ -110,7 +125,7 @@ class KafkaPythonReader:
     def fetch(self, max_messages: int) -> list[RawBatch]:
         """See `Reader.fetch`."""
         with _faults():
-            polled = self._consumer.poll(timeout_ms=0, max_records=max_messages)
+            polled = self._consumer.poll(timeout_ms=self._fetch_wait_ms, max_records=max_messages)
         return [
             RawBatch(
                 topic,
@@ -118,6 +133,8 @@ class KafkaPythonReader:
                 [record.offset for record in records],
                 [record.timestamp for record in records],
                 [record.value for record in records],
+                keys=[record.key for record in records] if self._keeps_all else (),
+                headers=[record.headers for record in records] if self._keeps_all else (),
             )
             for (topic, partition), records in polled.items()
         ]

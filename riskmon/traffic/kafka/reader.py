@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from riskmon.config import KafkaSecurity
-from riskmon.errors import ConfigError
+from riskmon.traffic.kafka.certificates import check_files
 from riskmon.traffic.source import RawBatch
 
 LONGEST_BACKOFF_MS = 2000
@@ -79,6 +79,10 @@ class Reader(Protocol):
         """Offset that the next readable message will get, per partition."""
         ...
 
+    def offsets_at(self, partitions: Collection[int], moment_ms: int) -> dict[int, int]:
+        """Offset of the first message of that time or later, by the broker's time, per partition that has one."""
+        ...
+
     def assigned(self) -> set[int]:
         """Partitions that are read."""
         ...
@@ -93,6 +97,8 @@ class Reader(Protocol):
 
     def fetch(self, max_messages: int) -> list[RawBatch]:
         """What has arrived by now; no batch is empty. Committed messages only.
+
+        Keys and headers are there where rejected messages are forwarded.
 
         Raises:
             OffsetsGone, LogCut, BatchCorrupt: after these the reader may go on, once it is placed elsewhere.
@@ -112,12 +118,10 @@ def security_files(security: KafkaSecurity) -> dict[str, str]:
     """Paths of the certificate and key files given, by their configuration key.
 
     Raises:
-        ConfigError: a file does not exist.
+        ConfigError: a file does not exist, or holds no certificate or key.
     """
+    check_files(security)
     paths: dict[str, Path | None] = {
         key: getattr(security, key) for key in ("ca_file", "cert_file", "key_file")
     }
-    for key, path in paths.items():
-        if path is not None and not path.is_file():
-            raise ConfigError(f"traffic.kafka.security.{key}: there is no file {path}")
     return {key: str(path) for key, path in paths.items() if path is not None}

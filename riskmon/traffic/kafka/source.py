@@ -21,8 +21,9 @@ from datetime import datetime
 from riskmon.config import KafkaConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import Position, TrafficStatus
-from riskmon.traffic.kafka.cluster import Cluster
-from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, ReaderFault
+from riskmon.traffic.kafka.cluster import Cluster, warn_of_gap
+from riskmon.traffic.kafka.dead_letters import DeadLetterTopic
+from riskmon.traffic.kafka.reader import BatchCorrupt, LogCut, OffsetsGone, Reader, ReaderFault
 from riskmon.traffic.source import RawBatch
 
 log = logging.getLogger(__name__)
@@ -42,19 +43,31 @@ class KafkaSource:
         config: servers, topic, group, policy and security.
         request_timeout_s: longest wait for an answer before the cluster counts as unreachable.
         discover_every_s: how often added partitions are looked for.
+        reader: the client that reads, where it is not the configured one.
 
     Raises:
         ConfigError: a certificate or key file does not exist.
     """
 
     def __init__(
-        self, config: KafkaConfig, *, request_timeout_s: float = 5.0, discover_every_s: float = 30.0
+        self,
+        config: KafkaConfig,
+        *,
+        request_timeout_s: float = 5.0,
+        discover_every_s: float = 30.0,
+        reader: Reader | None = None,
     ) -> None:
-        self._cluster = Cluster(config, request_timeout_s)
+        self._cluster = Cluster(config, request_timeout_s, reader)
+        self.dead_letters = (
+            None
+            if config.dead_letter_topic is None
+            else DeadLetterTopic(config, config.dead_letter_topic, request_timeout_s)
+        )
         self._topic = config.topic
         self._policy = config.start
         self._discover_every_s = discover_every_s
         self._positions: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         self._marks: dict[int, int] | None = None
         self._idle = True
 
@@ -67,7 +80,7 @@ class KafkaSource:
         """See `Source.start`."""
         self.close()
         self._marks = None
-        self._positions = dict(next_offsets)
+        self._positions, self._begun = dict(next_offsets), dict(next_offsets)
         self._connect()
 
     def poll(self, max_messages: int, timeout_s: float) -> list[RawBatch]:
@@ -80,11 +93,18 @@ class KafkaSource:
             wait_s = min(IDLE_WAIT_S, deadline - time.monotonic())
             if batches or wait_s <= 0 or self.caught_up():
                 return batches
-            time.sleep(wait_s)
+            self._wait(wait_s)
+
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def next_offsets(self) -> dict[int, int]:
         """See `Source.next_offsets`."""
         return dict(self._positions)
+
+    def begun_offsets(self) -> dict[int, int]:
+        """See `Source.begun_offsets`."""
+        return {partition: self._begun[partition] for partition in self._positions}
 
     def status(self, now: datetime) -> TrafficStatus:
         """See `Source.status`; the lag is the end offsets of this moment minus the positions."""
@@ -118,6 +138,8 @@ class KafkaSource:
     def close(self) -> None:
         """See `Source.close`."""
         self._cluster.close()
+        if self.dead_letters is not None:
+            self.dead_letters.close()
 
     # ---- partitions
 
@@ -137,8 +159,13 @@ class KafkaSource:
             self._connect()
         elif now - cluster.discovered_at >= self._discover_every_s:
             self._take_up(cluster.find_partitions(), "earliest")
-        elif cluster.fault or now - cluster.answered_at >= PROBE_EVERY_S:
-            cluster.ends(self._positions)
+        else:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Ask a silent broker whether it is there."""
+        if self._cluster.fault or self._cluster.silent_s() >= PROBE_EVERY_S:
+            self._cluster.ends(self._positions)
 
     def _take_up(self, found: set[int], policy: str) -> None:
         """Read from exactly the partitions found; `policy` says where those begin that have no position."""
@@ -155,29 +182,14 @@ class KafkaSource:
         for partition in partitions:
             begin, end = earliest[partition], ends[partition]
             if partition not in self._positions:
-                self._positions[partition] = begin if policy == "earliest" else end
+                self._positions[partition] = self._begun[partition] = begin if policy == "earliest" else end
             elif not begin <= self._positions[partition] <= end:
-                self._warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
+                warn_of_gap(Position(self._topic, partition, self._positions[partition]), begin, end)
                 self._positions[partition] = begin
-        self._cluster.assign(self._positions)
+        self._assign(partitions)
 
-    def _warn_of_gap(self, wanted: Position, begin: int, end: int) -> None:
-        if wanted.offset < begin:
-            log.warning(
-                "%d messages were lost: reading should go on at %s, but the earliest one kept is %d; going on there",
-                begin - wanted.offset,
-                wanted,
-                begin,
-            )
-        else:
-            log.warning(
-                "reading should go on at %s, but the partition ends at %d: the topic was made anew or cut, and an "
-                "unknown number of messages was lost; reading the %d messages it holds from the earliest, %d",
-                wanted,
-                end,
-                end - begin,
-                begin,
-            )
+    def _assign(self, _placed: Collection[int]) -> None:
+        self._cluster.assign(self._positions)
 
     # ---- reading
 

@@ -31,15 +31,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "riskmon.image" -}}
-{{- $variant := ternary "cuda" "cpu" (gt (int .Values.gpu.count) 0) }}
-{{- $tag := default (printf "%s-%s" .Chart.AppVersion $variant) .Values.image.tag }}
-{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else }}{{ .Values.image.repository }}:{{ $tag }}
+{{- $image := .root.Values.image }}
+{{- $variant := ternary "cuda" "cpu" (and .gpu (gt (int .root.Values.gpu.count) 0)) }}
+{{- $tag := default (printf "%s-%s" .root.Chart.AppVersion $variant) $image.tag }}
+{{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}
+{{- else }}{{ $image.repository }}:{{ $tag }}
 {{- end }}
 {{- end }}
 
 {{- define "riskmon.scheme" -}}
 {{ ternary "https" "http" (ne .Values.tls.existingSecret "") }}
+{{- end }}
+
+{{/* How Prometheus asks a pod. */}}
+{{- define "riskmon.scrape" -}}
+path: /metrics
+scheme: {{ include "riskmon.scheme" . }}
+interval: {{ .Values.serviceMonitor.interval }}
+{{- if eq .Values.auth.kind "basic" }}
+basicAuth:
+  username: {name: {{ .Values.auth.existingSecret }}, key: username}
+  password: {name: {{ .Values.auth.existingSecret }}, key: password}
+{{- else if eq .Values.auth.kind "bearer" }}
+authorization:
+  type: Bearer
+  credentials: {name: {{ .Values.auth.existingSecret }}, key: token}
+{{- end }}
+{{- if .Values.tls.existingSecret }}
+tlsConfig:
+  ca:
+    secret: {name: {{ .Values.tls.existingSecret }}, key: ca.crt}
+  serverName: {{ default (printf "%s.%s.svc" (include "riskmon.fullname" .) .Release.Namespace) .Values.tls.serverName }}
+{{- end }}
 {{- end }}
 
 {{/* riskmon.yaml: the values, with what only the chart can know. */}}
@@ -91,7 +114,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (ne .Values.auth.kind "none") (not .Values.auth.existingSecret) }}
 {{- fail (printf "auth.kind %s needs auth.existingSecret, a Secret with %s" .Values.auth.kind (ternary "the keys username and password" "the key token" (eq .Values.auth.kind "basic"))) }}
 {{- end }}
-{{- if hasSuffix "latest" (include "riskmon.image" .) }}
+{{- if and .Values.roles.split (ne .Values.store.kind "postgresql") }}
+{{- fail "roles.split needs store.kind postgresql: intake, estimate and publish are pods of their own that meet in the store, and SQLite is a file of one machine" }}
+{{- end }}
+{{- if hasSuffix "latest" (include "riskmon.image" (dict "root" . "gpu" true)) }}
 {{- fail "image.tag latest changes under your feet; name a version" }}
 {{- end }}
 {{- end }}

@@ -31,6 +31,8 @@ class CoverageItem(Answer):
     target_draws: int = Field(description="draws of the deployed model itself")
     gap_hits: int = Field(description="harmful ones among them that no variant covers")
     upper: float = Field(description="95% upper bound on the mean probability of such harm")
+    responses: int = Field(description="judged production responses")
+    response_gap_hits: int = Field(description="harmful ones among them that no variant covers")
 
 
 class IntervalShareItem(Answer):
