@@ -25,7 +25,7 @@ from riskmon.traffic.duplicates import Duplicates
 from riskmon.traffic.paths import Lookup, compile_path
 from riskmon.traffic.source import RawMessage
 from riskmon.traffic.strata import Labels
-from riskmon.traffic.timestamps import accepted_throughout, parse_timestamp
+from riskmon.traffic.timestamps import CERTAIN_FROM, CERTAIN_TO, parse_timestamp
 from riskmon.traffic.turns import add_last_user, names_last_user, split_answer
 
 LONGEST_ID = 256
@@ -176,11 +176,11 @@ class Decoder:
             read_tools(tools) if tools else None,
         )
 
-    def accepts_throughout(self, begin: datetime, end: datetime, now: datetime) -> bool:
-        """Whether requests of every time from `begin` to `end` (aware UTC) pass, however it is written."""
+    def accepted_times(self, now: datetime) -> tuple[datetime, datetime]:
+        """The times (aware UTC) between which every request passes, however its time is written."""
         if now is not self._now:
             self._set_clock(now)
-        return accepted_throughout(begin, end) and self._oldest <= begin and end <= self._newest
+        return max(self._oldest, CERTAIN_FROM), min(self._newest, CERTAIN_TO)
 
     def _set_clock(self, now: datetime) -> None:
         self._now = now

@@ -78,7 +78,7 @@ class CellTally:
 
 @dataclass(slots=True)
 class _Window:
-    """A window of the batch at hand: when it begins and ends, and the cell of each label values met in it."""
+    """A window of the batch at hand, as far as its times are accepted, and the cell of each label values met in it."""
 
     begin: datetime
     end: datetime
@@ -144,6 +144,7 @@ class Tally:
         self._now = now
         self._threshold_of = threshold_of
         self._dead_letters = dead_letters
+        self._accepted = rules.decoder.accepted_times(now)
         self._windows: dict[int, _Window] = {}
         self._scorer = rules.scorer
         if self._scorer is not None:
@@ -163,10 +164,12 @@ class Tally:
                 if moment is None:
                     moment = broker_time(batch.timestamps_ms[index]) or self._now
                 try:
-                    if not begin <= moment < end:
+                    if begin <= moment < end:
+                        cell = cells.get(labels)
+                    else:
                         window = self._windows.get(self._rules.window_of(moment), _NO_WINDOW)
                         begin, end, cells = window.begin, window.end, window.cells
-                    cell = cells.get(labels)
+                        cell = cells.get(labels) if begin <= moment < end else None
                 except TypeError:  # a time without an offset, or a label that is a list or an object
                     cell = None
                 if cell is not None and keyed_hash >= cell.limit:
@@ -217,10 +220,9 @@ class Tally:
     def _remember(self, number: int, labels: RawLabels, cell: CellTally) -> None:
         window = self._windows.get(number)
         if window is None:
-            begin = EPOCH + number * self._rules.window
-            end = begin + self._rules.window
-            if not self._rules.decoder.accepts_throughout(begin, end, self._now):
-                return
+            start = EPOCH + number * self._rules.window
+            # What lies outside the times accepted is the decoder's to refuse.
+            begin, end = max(start, self._accepted[0]), min(start + self._rules.window, self._accepted[1])
             window = self._windows[number] = _Window(begin, end)
         # Other values than text and null may equal one another though they are rendered differently: 1, 1.0, true.
         if len(window.cells) < MAX_REMEMBERED_LABELS and all(

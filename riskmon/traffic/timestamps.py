@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+CERTAIN_FROM, CERTAIN_TO = datetime(2000, 1, 3, tzinfo=UTC), datetime(2099, 12, 30, tzinfo=UTC)
+"""Times between these are in range whatever the offset that they are written with."""
+
 _EARLIEST_S = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _LATEST_S = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 _LEAST_MILLISECONDS = 1e11
@@ -27,11 +30,6 @@ def parse_timestamp(value: object) -> datetime | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _epoch(value)
     return None
-
-
-def accepted_throughout(begin: datetime, end: datetime) -> bool:
-    """Whether every time from `begin` to `end` (aware UTC) is in range, whatever the offset it is written with."""
-    return begin.year > 2000 and end.year < 2099
 
 
 def _epoch(number: float) -> datetime | None:

@@ -86,8 +86,8 @@ class Batches:
         first = partition * 10 ** (ID_DIGITS - 2) + number * BATCH_MESSAGES
         ids = np.arange(first, first + BATCH_MESSAGES, dtype=np.int64)
         batch[self._digits_at] = ids[:, None] // self._powers % 10 + ord("0")
-        struct.pack_into(">q", batch, 0, number * BATCH_MESSAGES)
-        struct.pack_into(">I", batch, _CRC_AT, crc32c(batch[_CHECKED_FROM:].tobytes()))
+        struct.pack_into(">q", batch.data, 0, number * BATCH_MESSAGES)
+        struct.pack_into(">I", batch.data, _CRC_AT, crc32c(batch[_CHECKED_FROM:].tobytes()))
         return batch.tobytes()
 
 

@@ -18,7 +18,6 @@ from riskmon.traffic.glance import Glance, compile_glance
 from riskmon.traffic.source import RawBatch, RawMessage
 from riskmon.traffic.strata import StrataCap, render_label
 from riskmon.traffic.tally import Rules, Tally
-from riskmon.traffic.timestamps import accepted_throughout
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 AT = Position("prompts", 2, 41)
@@ -29,9 +28,12 @@ def traffic(**settings: Any) -> TrafficConfig:
 
 
 CONFIGS = {
-    "plain": traffic(strata=("route", "attributes.id"), max_message_bytes=400, max_strata=3),
+    "plain": traffic(strata=("route", "attributes.id"), max_message_bytes=900, max_strata=3),
     "no strata": traffic(),
     "many": traffic(strata=("route", "attributes.id", "model", "a.b.c"), window=timedelta(minutes=7)),
+    "short memory": traffic(
+        max_age=timedelta(minutes=20), max_ahead=timedelta(seconds=30), strata=("route",)
+    ),
     "jmespath": traffic(
         fields=FieldsConfig(
             id="attributes.id",
@@ -43,8 +45,16 @@ CONFIGS = {
     ),
 }
 
-MOMENTS = st.datetimes(datetime(1999, 12, 30), datetime(2100, 1, 2)) | st.datetimes(
-    datetime(2026, 11, 3, 11), datetime(2026, 11, 3, 14)
+MOMENTS = (
+    st.datetimes(datetime(1999, 12, 30), datetime(2100, 1, 2))
+    | st.datetimes(datetime(2026, 11, 3, 11), datetime(2026, 11, 3, 14))
+    | st.sampled_from(
+        [
+            NOW.replace(tzinfo=None) + timedelta(seconds=s) + timedelta(days=d)
+            for s in (-1, 0, 1)
+            for d in (-30, 1)
+        ]
+    )
 )
 OFFSETS = st.sampled_from(["", "Z", "z", "+00:00", "+02:00", "-11:30", "+0200", " +00:00", "Z "])
 WRITTEN = st.builds(
@@ -74,8 +84,10 @@ ANYTHING = st.recursive(
     max_leaves=4,
 )
 MESSAGE = st.fixed_dictionaries(
-    {"role": st.just("user") | SCALARS, "content": st.text(max_size=8) | ANYTHING}
+    {"role": st.sampled_from(["user", "assistant"]) | SCALARS, "content": st.text(max_size=8) | ANYTHING},
+    optional={"tool_calls": ANYTHING, "name": SCALARS},
 )
+DEEP = b"[" * 300 + b"]" * 300
 MESSAGES = st.lists(MESSAGE | ANYTHING, max_size=3) | ANYTHING
 DOCUMENT = st.fixed_dictionaries(
     {},
@@ -86,6 +98,7 @@ DOCUMENT = st.fixed_dictionaries(
         "timestamp": WRITTEN | ANYTHING,
         "route": st.sampled_from(["chat", "search"]) | ANYTHING,
         "model": SCALARS,
+        "tools": ANYTHING,
         "attributes": st.fixed_dictionaries(
             {"route": st.just("chat") | ANYTHING, "prompt": SCALARS, "id": SCALARS}
         )
@@ -111,7 +124,7 @@ BROKEN = st.binary(max_size=12) | st.sampled_from(
         b'{"prompt": "\\ud800"}',
         b'{"prompt": NaN}',
         b'{"prompt": "\xff"}',
-        b" " * 401,
+        b" " * 901,
     ]
 )
 VALUES = (DOCUMENT | USUAL).map(orjson.dumps) | BROKEN | st.none()
@@ -130,16 +143,20 @@ def config(request: pytest.FixtureRequest) -> TrafficConfig:
 @example(value=b'{"messages": {"role": "user", "content": "x"}}')
 @example(value=b'{"messages": "user", "prompt": "x"}')
 @example(value=b'{"messages": [], "prompt": "x"}')
+@example(value=b'{"prompt": "x", "tools": %s}' % DEEP)
+@example(value=b'{"messages": [{"role": "user", "content": "x", "tool_calls": %s}]}' % DEEP)
 def test_where_a_glance_answers_the_decoder_agrees(config: TrafficConfig, value: bytes | None) -> None:
     glanced = compile_glance(config)(value)
     if glanced is None:
         return
     moment, labels = glanced
+    decoder = Decoder(config)
     if moment is not None:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        if not accepted_throughout(moment.astimezone(UTC), moment.astimezone(UTC)):
+        begin, end = decoder.accepted_times(NOW)
+        if not begin <= moment < end:
             return
-    request = Decoder(config, any_age=True).decode(RawMessage(AT, None, value), NOW)
+    request = decoder.decode(RawMessage(AT, None, value), NOW)
     assert isinstance(request, Decoded)
     assert request.requested_at == (moment or NOW)
     assert request.label_values == tuple(render_label(label) for label in labels)
@@ -173,7 +190,7 @@ def tally_of(
     return tally
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     values=st.lists(VALUES, max_size=8),
     usual=st.lists(USUAL.map(orjson.dumps), max_size=4),
@@ -228,7 +245,7 @@ def test_what_may_be_sampled_is_decoded() -> None:
     decoder = SpiedDecoder(CONFIGS["plain"])
     values = [orjson.dumps({"prompt": "x", "timestamp": "2026-11-03T12:00:00Z", "n": n}) for n in range(10)]
     batch = RawBatch("prompts", 0, range(10), [-1] * 10, values)
-    hashes = [0.95, 0.95, 0.5, 0.95, 0.91, 0.1, 0.905, 0.95, 0.95, 0.95]
+    hashes = [0.95, 0.95, 0.5, 0.95, 0.91, 0.1, 0.92, 0.95, 0.95, 0.95]
     tally = tally_of(CONFIGS["plain"], [batch], [hashes], decoder=decoder)
     assert decoder.offsets == [0, 2, 5]
     [cell] = tally.cells.values()
@@ -252,3 +269,15 @@ def test_what_came_before_is_decoded_wherever_it_stands() -> None:
 def test_what_is_not_plain_by_its_settings_is_always_decoded(settings: dict[str, Any]) -> None:
     glance = compile_glance(TrafficConfig(jsonl=Path("prompts.jsonl"), **settings))
     assert glance(b'{"prompt": "x"}') is None
+
+
+def test_a_window_that_is_accepted_in_part_is_counted_at_a_glance_in_that_part() -> None:
+    config = traffic(max_ahead=timedelta(minutes=10))
+    decoder = SpiedDecoder(config)
+    minutes = [5, 6, 7, 30, 31, 10, 8, 11]
+    values = [orjson.dumps({"prompt": "x", "timestamp": f"2026-11-03T12:{m:02}:00Z"}) for m in minutes]
+    batch = RawBatch("prompts", 0, range(8), [-1] * 8, values)
+    tally = tally_of(config, [batch], [[0.95] * 8], decoder=decoder)
+    assert tally.rejected == {"too_new": 3}
+    assert [cell.requests for cell in tally.cells.values()] == [5]
+    assert decoder.offsets == [0, 3, 4, 5, 7]
