@@ -85,26 +85,20 @@ def follow_traffic(
     ahead = LeftOut(store.counted_ahead(topic))
     sizes = open_sizes(config, store.scorer)
     if sizes is not None:
-        sizes.take(sizes.look())
+        sizes.look()
     intake = open_intake(
-        source,
-        config,
-        store.kept_strata(),
-        store.thresholds(keep, lookback_start),
-        scorer=sizes,
-        left_out=ahead,
+        source, config, store.kept_strata(), store.thresholds(keep, lookback_start), sizes, ahead
     )
 
-    def write(batch: IntakeBatch) -> tuple[StrataNews, ScorerModel | None]:
-        news = store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
-        return news, None if sizes is None else sizes.look()
+    def write(batch: IntakeBatch) -> StrataNews:
+        # Before the batch, so that a failure has written nothing; in the writer's thread, so that reading never waits.
+        if sizes is not None:
+            sizes.look()
+        return store.write_intake(batch, keep=keep, now=clock(), limits=config.strata_limits)
 
-    def learn(answer: tuple[StrataNews, ScorerModel | None]) -> None:
-        news, model = answer
+    def learn(news: StrataNews) -> None:
         intake.learn(news.kept)
         _tell(news.events)
-        if sizes is not None:
-            sizes.take(model)
 
     with BatchWriter(write, store.write_traffic_status, retry=not to_end) as writer:
         follower = Follower(source, intake, writer, keep, clock, learn, to_end=to_end)

@@ -47,6 +47,8 @@ class Sizes:
         self._floor = floor
         self._score = score
         self._newest = newest
+        self._found: ScorerModel | None = None
+        self._seen: datetime | None = None
         self._looked_at = -math.inf
         self._failures: Counter[str] = Counter()
         self._said: set[Unscored] = set()
@@ -80,20 +82,23 @@ class Sizes:
         taken, self._failures = self._failures, Counter()
         return dict(taken)
 
-    def look(self) -> ScorerModel | None:
-        """A newer model, asked for every half minute; may be called by another thread than the one that samples.
+    def look(self) -> None:
+        """Ask for a newer model, every half minute at most; `renew` takes it over. May be called by another thread.
 
         Raises:
             StoreUnavailable: the store cannot be read.
         """
         if self._newest is None or time.monotonic() - self._looked_at < _LOOK_EVERY_S:
-            return None
+            return
+        self._found = self._newest(self._seen) or self._found
         self._looked_at = time.monotonic()
-        return self._newest(self.made_at)
+        if self._found is not None:
+            self._seen = self._found.made_at
 
-    def take(self, model: ScorerModel | None) -> None:
-        """Take over a newer model, where there is one; not while a batch is collected."""
-        if model is None:
+    def renew(self) -> None:
+        """Take over the model that was found last; by the thread that asks for sizes, before a batch."""
+        model = self._found
+        if model is None or model.made_at == self.made_at:
             return
         self.made_at = model.made_at
         self._score = text_scorer(model, self._floor) if model.helps else None

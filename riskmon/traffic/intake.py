@@ -134,7 +134,7 @@ class Intake:
             },
             sample=self._settle(tally) if tally else [],
             rejected=dict(tally.rejected) if tally else {},
-            scored=self._scorer is not None and self._scorer.active,
+            scored=tally is not None and tally.scored,
             scorer_failures={} if self._scorer is None else self._scorer.take_failures(),
             next_offsets=following,
             first_offsets=first,

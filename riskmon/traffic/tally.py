@@ -52,6 +52,10 @@ class Scorer(Protocol):
         """Above 0 and at most `largest`; never raises."""
         ...
 
+    def renew(self) -> None:
+        """Take over what is newest; asked before a batch, and quick."""
+        ...
+
     def take_failures(self) -> Mapping[str, int]:
         """Prompts without a usable score since the last call, per reason."""
         ...
@@ -124,6 +128,7 @@ class Tally:
     Attributes:
         cells: the cells met.
         rejected: messages that are no requests, per reason.
+        scored: whether sizes tell of risk.
     """
 
     def __init__(
@@ -142,7 +147,10 @@ class Tally:
         self._accepted = rules.decoder.accepted_times(now)
         self._windows: dict[int, _Window] = {}
         self._scorer = rules.scorer
-        self._largest = 1.0 if rules.scorer is None else rules.scorer.largest
+        if self._scorer is not None:
+            self._scorer.renew()
+        self.scored = self._scorer is not None and self._scorer.active
+        self._largest = 1.0 if self._scorer is None else self._scorer.largest
 
     def count(self, batch: RawBatch, hashes: Sequence[float]) -> None:
         """Count the messages of a batch; `hashes` are the keyed hashes of their positions."""

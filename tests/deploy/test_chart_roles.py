@@ -145,6 +145,10 @@ def test_readers_are_never_more_than_asked_for_and_the_publisher_is_one(helm: He
     intake = found(many, "Deployment", "intake")["spec"]
     assert intake["replicas"] == 3
     assert intake["strategy"]["rollingUpdate"]["maxSurge"] == 0
+    shared = {"name": "RISKMON_TRAFFIC__KAFKA__ASSIGNMENT", "value": "group"}
+    for manifests, roles in ((few, set()), (many, {"intake"})):
+        sharing = {role for role, pod in pods(manifests).items() if shared in pod["containers"][0]["env"]}
+        assert sharing == roles
     for manifests in (few, many):
         publish = found(manifests, "Deployment", "publish")["spec"]
         assert (publish["replicas"], publish["strategy"]) == (1, {"type": "Recreate"})

@@ -27,6 +27,14 @@ from support.helm import CHART, Helm, HelmError
             {"config": {"traffic": {"kafka": {"security": {"password": "hunter2"}}}}},
             ["is a secret", "RISKMON_TRAFFIC__KAFKA__SECURITY__PASSWORD"],
         ),
+        (
+            {
+                "roles": {"split": True, "intake": {"replicas": 2}},
+                "store": {"kind": "postgresql", "postgresql": {"existingSecret": "x"}},
+                "config": {"traffic": {"kafka": {"mode": "seek"}}},
+            },
+            ["mode seek reads a sample in one process", "roles.intake.replicas to 1"],
+        ),
         ({"config": {"report": {"webhook": {"url": "https://hunter2"}}}}, ["RISKMON_REPORT__WEBHOOK__URL"]),
     ],
 )

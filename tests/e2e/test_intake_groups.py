@@ -72,6 +72,7 @@ def traffic(servers: str, topic: str, **kafka: Any) -> TrafficConfig:
         strata=("attributes.route",),
         sample_per_window=7,
         flush_interval=timedelta(milliseconds=200),
+        max_age=None,  # the requests are of a fixed day
     )
 
 

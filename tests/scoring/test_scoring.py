@@ -194,7 +194,8 @@ def test_all_prompts_are_alike_unless_asked_otherwise() -> None:
     assert open_sizes(TrafficConfig(jsonl=Path("x.jsonl")), nothing) is None
     waiting = open_sizes(traffic(by="risk"), nothing)
     assert waiting is not None
-    waiting.take(waiting.look())
+    waiting.look()
+    waiting.renew()
     assert (waiting.active, waiting.largest, waiting.size(Prompt("a", "b"))) == (False, 1.0, 1.0)
 
 
@@ -216,12 +217,16 @@ def test_a_newer_model_is_taken_over_and_one_that_does_not_help_ends_it(
     monkeypatch.setattr("riskmon.scoring.sizes._LOOK_EVERY_S", 0.0)
     sizes = open_sizes(traffic(by="risk"), newest)
     assert sizes is not None
-    sizes.take(sizes.look())
+    sizes.look()
+    sizes.renew()
     assert sizes.active
     assert sizes.size(Prompt("a", "explosive poison malware")) > sizes.size(Prompt("a", "word1 word2"))
-    sizes.take(sizes.look())
+    sizes.look()
+    assert sizes.active  # until the next batch
+    sizes.renew()
     assert not sizes.active
-    sizes.take(sizes.look())
+    sizes.look()
+    sizes.renew()
     assert asked == [None, NOW, NOW + timedelta(days=1)]
 
 

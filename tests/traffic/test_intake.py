@@ -265,6 +265,8 @@ class ByLength:
         self.scored += 1
         return {2: 0.1, 3: 0.5, 4: 2.0}[len(prompt.id)]
 
+    def renew(self) -> None: ...
+
     def take_failures(self) -> dict[str, int]:
         return {}
 

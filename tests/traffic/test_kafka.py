@@ -68,7 +68,7 @@ def numbered(first: int, last: int) -> list[bytes]:
 
 
 def test_reads_every_partition_and_codec_in_order(kafka_broker: Cluster, open_kafka: OpenSource) -> None:
-    topic = kafka_broker.create_topic(partitions=4)
+    topic = kafka_broker.create_topic(partitions=4, **{"retention.ms": "-1"})  # the messages are years old
     sent = {0: numbered(0, 30), 1: numbered(100, 120), 2: numbered(200, 210), 3: numbered(300, 301)}
     for partition, codec in enumerate(["gzip", "snappy", "lz4", "zstd"]):
         kafka_broker.produce(

@@ -10,7 +10,7 @@
     sensitivity_runs ──< sensitivity_prompts  one per prompt and harm: its id and figures, never text
                      └─< sensitivity_strata
     offsets, counted, ingested_files, counters, traffic_status, leases, store_keys      stand alone
-    scorers, forecasts, changes, plans, backtests                                       likewise
+    forecasts, changes, plans, backtests, scorers                                       likewise
 
 Deleting a cell deletes its samples, and with a sample go its text, its estimates, its hits and its verdicts. `results`
 refers to a position rather than to a sample: it outlives a prompt that was displaced, so that no work is counted twice.

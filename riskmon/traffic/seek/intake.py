@@ -191,7 +191,6 @@ class SeekIntake:
             if variance > 0:
                 uncertain[cell] = variance
         moved, first = self._offsets_to_report(spans)
-        scorer = self._rules.scorer
         return IntakeBatch(
             consumed=sum(requests.values()) + sum(rejected.values()),
             requests=requests,
@@ -200,8 +199,8 @@ class SeekIntake:
             next_offsets=moved,
             first_offsets=first,
             variances=uncertain,
-            scored=scorer is not None and scorer.active,
-            scorer_failures={} if scorer is None else scorer.take_failures(),
+            scored=any(tally.scored for tally in tallies),
+            scorer_failures={} if self._rules.scorer is None else self._rules.scorer.take_failures(),
         )
 
     def _settle(self, tallies: Sequence[Tally], stands_for: Sequence[float]) -> list[SampledPrompt]:

@@ -117,6 +117,9 @@ tlsConfig:
 {{- if and .Values.roles.split (ne .Values.store.kind "postgresql") }}
 {{- fail "roles.split needs store.kind postgresql: intake, estimate and publish are pods of their own that meet in the store, and SQLite is a file of one machine" }}
 {{- end }}
+{{- if and .Values.roles.split (gt (int .Values.roles.intake.replicas) 1) (eq (dig "traffic" "kafka" "mode" "stream" $config) "seek") }}
+{{- fail "config.traffic.kafka.mode seek reads a sample in one process; set roles.intake.replicas to 1" }}
+{{- end }}
 {{- if hasSuffix "latest" (include "riskmon.image" (dict "root" . "gpu" true)) }}
 {{- fail "image.tag latest changes under your feet; name a version" }}
 {{- end }}

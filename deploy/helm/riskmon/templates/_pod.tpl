@@ -70,6 +70,11 @@ spec:
           value: /var/lib/riskmon/hub
         - name: RISKMON_SECRETS_DIR
           value: /run/secrets/riskmon
+        {{- if and (eq $.role "intake") (gt (int .Values.roles.intake.replicas) 1) }}
+        # Several readers share the partitions; each alone would read them all, and be refused by the store.
+        - name: RISKMON_TRAFFIC__KAFKA__ASSIGNMENT
+          value: group
+        {{- end }}
       {{- if not $.once }}
       ports:
         - name: http
