@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from scipy.stats import norm
-from support.snapshots import CYCLE, FACTS, FULL, NO_FLAGS, SENSITIVITY, backtest, forecast, stratum
+from support.snapshots import CENSUS, CYCLE, FACTS, FULL, NO_FLAGS, SENSITIVITY, backtest, forecast, stratum
 
 from riskmon.forecast.change import decompose
 from riskmon.publish import Facts
 from riskmon.records import Counters, CycleSummary, Flag, Forecast, Horizon, Snapshot, Stratum, TrafficStatus
 from riskmon.records.change import Change
+from riskmon.records.scorer import ScorerState
 
 LENGTH = timedelta(days=2)
 _DEPLOYED = timedelta(hours=17)
@@ -56,6 +57,8 @@ class TwoDays:
             forecasts=forecasts,
             outlook=tuple(f for total in totals for f in _horizons(total)),
             counters=self._counters(now),
+            strata=replace(CENSUS, changes=self._strata_changes(now)),
+            scorer=ScorerState(_floor(now - 3 * _HOUR, _DAY) + 3 * _HOUR, 0.42, True),
             last_cycle=cycle,
             last_success=cycle,
             forecast_at=made_at + _TAKES,
@@ -200,6 +203,8 @@ class TwoDays:
             estimate_tokens=round(71_233_804 * cycles),
             estimate_device_seconds=1_583.25 * cycles,
             observed={harm: (round(2_900 * days), int(rate * days)) for harm, rate in harmful.items()},
+            observed_uncovered={"misuse": int(0.3 * days), "insult": int(0.6 * days)},
+            scorer_failures={"raised": int(4 * days)},
             job_failures={"estimate": int(0.7 * days)},
             observed_by_stratum={
                 (harm, cell): (round(725 * days), int(rate * days / 4))
@@ -210,6 +215,10 @@ class TwoDays:
             worker_losses={"died": int(0.6 * days)},
             dead_letters={"sent": int(38 * days), "failed": int(2 * days)},
         )
+
+    def _strata_changes(self, now: datetime) -> dict[str, int]:
+        days = (now - (self.end - 30 * _DAY)) / _DAY
+        return {"appeared": 6 + int(0.6 * days), "vanished": int(0.6 * days), "reappeared": int(0.5 * days)}
 
     def _cycles(self, now: datetime) -> float:
         """Cycles done so far; every finished estimate counts at once."""
