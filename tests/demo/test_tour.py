@@ -73,7 +73,7 @@ def demo_folder() -> Iterator[Path]:
 
 
 def test_the_tour_shows_a_forecast_and_ends_by_itself(demo_folder: Path) -> None:
-    visit = Visit(demo_folder, "--for", "75", "--port", "0")
+    visit = Visit(demo_folder, "--for", "100", "--port", "0")
     try:
         code = visit.finish()
     finally:
