@@ -74,7 +74,8 @@ def configure(folder: Path, world: World, broker: Cluster, topic: str) -> Path:
         experts=[{"name": "unsafe", "kind": "checkpoint", "path": str(world.experts["unsafe"])}],
         harms=[{"name": "bad", "judge": {"kind": "regex", "pattern": "bad"}}],
         estimate={"samples_per_prompt": 100, "defensive_share": 0.25, "schedule": "* * * * *"},
-        forecast={"schedule": "* * * * *", "draws": 400},
+        # A minute is to the toy what a day is to a deployment.
+        forecast={"schedule": "* * * * *", "draws": 400, "lookback": "60s"},
         traffic={
             "kafka": {"bootstrap_servers": [broker.bootstrap], "topic": topic, "start": "earliest"},
             "strata": ["attributes.route"],
@@ -132,6 +133,12 @@ def test_riskier_prompts_on_one_route_page_through_the_webhook(
         assert calm == pytest.approx(p[CALM], rel=0.3)
         assert watcher.query('ALERTS{alertname=~"Riskmon.+"}') == []
 
+        # Right after a cycle, so that the next one sees most of a minute of it: the rule compares with what was before.
+        last = watcher.query("riskmon_estimate_last_success_timestamp_seconds")
+        until(
+            lambda: watcher.query("riskmon_estimate_last_success_timestamp_seconds > " + last[0]["value"][1]),
+            "a cycle ends",
+        )
         traffic.prompts["agents"] = RISKY
         page = until(lambda: alerts(pages, **spike), "the spike pages")[0]
         assert page["labels"] == spike | {
