@@ -13,8 +13,6 @@ before the first message then cannot turn "from the latest" into a gap.
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -28,19 +26,17 @@ from riskmon.records import IntakeBatch, SampledPrompt, Stratum
 from riskmon.records.ranges import Range
 from riskmon.traffic.decode import Decoder
 from riskmon.traffic.left_out import LeftOut
-from riskmon.traffic.sampling import BottomK, hash_key, priorities
+from riskmon.traffic.sampling import hash_key, priorities
 from riskmon.traffic.source import RawBatch, Source
 from riskmon.traffic.strata import StrataCap
-from riskmon.traffic.tally import EPOCH, Cell, Rules, Scorer, Tally
+from riskmon.traffic.tally import EPOCH, Rules, Scorer, Tally
+from riskmon.traffic.thresholds import Thresholds
 
 MAX_MESSAGES = 50_000
 """Messages of one batch, so that a backlog reaches the store in steps."""
 
 POLL_MESSAGES = 5_000
 """Messages taken from the source at once."""
-
-MAX_CELLS = 2_000
-"""Cells whose threshold is remembered. Forgetting one costs needless candidates, never a wrong sample."""
 
 
 class Intake:
@@ -76,13 +72,10 @@ class Intake:
             config, decoder, StrataCap(decoder.labels, config.strata_limits, known_strata), scorer
         )
         self._scorer = scorer
-        self._k = self._rules.k
         self._key = hash_key(config.sample_key.get_secret_value())
         self._flush_s = config.flush_interval.total_seconds()
         self._reported: dict[int, Range] = {}
-        self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
-        for (start, stratum), threshold in (thresholds or {}).items():
-            self._kept[self._rules.window_of(start), stratum] = BottomK(self._k, below=threshold)
+        self._thresholds = Thresholds(self._rules, thresholds)
         self._tally: Tally | None = None
         self._consumed = 0
 
@@ -144,10 +137,10 @@ class Intake:
         )
 
     def _new_tally(self, now: datetime) -> Tally:
-        return Tally(self._rules, now, self._threshold, self._source.dead_letters)
+        return Tally(self._rules, now, self._thresholds.of, self._source.dead_letters)
 
     def learn(self, kept: Iterable[Stratum]) -> None:
-        """Keep these strata apart from here on, as the store does; may be called by the thread that writes.
+        """Keep these strata apart from here on, as the store does; between two batches.
 
         What was counted under another line is moved by the store.
         """
@@ -166,22 +159,14 @@ class Intake:
             begin += size
         return begin
 
-    def _threshold(self, cell: Cell) -> float:
-        """The priority below which a cell still takes candidates."""
-        kept = self._kept.get(cell)
-        return math.inf if kept is None else kept.threshold
-
     def _settle(self, tally: Tally) -> list[SampledPrompt]:
         """The batch's candidates; later batches need only smaller priorities than these leave open."""
         candidates = []
         for key, cell in tally.cells.items():
-            kept = self._kept.setdefault(key, BottomK(self._k))
-            self._kept.move_to_end(key)
+            self._thresholds.take(key, [rank for rank, _ in cell.sample])
             for rank, (prompt, size) in cell.sample:
-                kept.offer(rank, None)
                 candidates.append(SampledPrompt(prompt, self._start(key[0]), rank, size))
-        while len(self._kept) > MAX_CELLS:
-            self._kept.popitem(last=False)
+        self._thresholds.forget()
         return candidates
 
     def _start(self, window: int) -> datetime:

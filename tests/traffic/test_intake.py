@@ -19,6 +19,7 @@ from riskmon.config import KafkaConfig, TrafficConfig
 from riskmon.errors import TrafficUnavailable
 from riskmon.records import IntakeBatch, Prompt, SampledPrompt, Stratum
 from riskmon.traffic import intake as intake_module
+from riskmon.traffic import thresholds as thresholds_module
 from riskmon.traffic.intake import Intake
 from riskmon.traffic.jsonl import JsonlSource
 from riskmon.traffic.kafka import KafkaSource
@@ -191,7 +192,7 @@ def test_nothing_new_is_an_empty_batch(stream: Path) -> None:
 def test_forgetting_a_threshold_never_spoils_the_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "MAX_CELLS", 1)
+    monkeypatch.setattr(thresholds_module, "MAX_CELLS", 1)
     path = tmp_path / "stream.jsonl"
     path.touch()
     intake = Intake(started(path), traffic(path))

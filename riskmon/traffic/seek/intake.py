@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -36,14 +35,14 @@ from riskmon.errors import TrafficUnavailable
 from riskmon.records import IntakeBatch, SampledPrompt, Stratum
 from riskmon.records.arrays import IntArray
 from riskmon.traffic.decode import Decoder
-from riskmon.traffic.intake import MAX_CELLS
-from riskmon.traffic.sampling import BottomK, hash_key, priorities
+from riskmon.traffic.sampling import hash_key, priorities
 from riskmon.traffic.seek.design import Design, Span, place_ranges
 from riskmon.traffic.seek.source import RangeSource, SpansMoved
 from riskmon.traffic.seek.totals import estimate_totals, round_fairly
 from riskmon.traffic.source import RawBatch
 from riskmon.traffic.strata import StrataCap
 from riskmon.traffic.tally import EPOCH, Cell, Rules, Scorer, Tally
+from riskmon.traffic.thresholds import Thresholds
 
 ATTEMPTS = 3
 """At a step whose offsets vanish while they are read."""
@@ -84,9 +83,7 @@ class SeekIntake:
         self._steps_left: int | None = None
         self._reported: dict[int, int] = {}
         self._begun: dict[int, int] | None = None
-        self._kept: OrderedDict[Cell, BottomK[None]] = OrderedDict()
-        for (start, stratum), threshold in (thresholds or {}).items():
-            self._kept[self._rules.window_of(start), stratum] = BottomK(self._rules.k, below=threshold)
+        self._thresholds = Thresholds(self._rules, thresholds)
 
     def collect(self, now: datetime) -> IntakeBatch:
         """The batch of a step, where one is due; otherwise waits a little and gives an empty one.
@@ -166,7 +163,7 @@ class SeekIntake:
 
     def _count(self, design: Design, read: Sequence[Sequence[RawBatch]], now: datetime) -> list[Tally]:
         """One tally per segment."""
-        tallies = [Tally(self._rules, now, self._threshold) for _ in design.lengths]
+        tallies = [Tally(self._rules, now, self._thresholds.of) for _ in design.lengths]
         stands_for = design.stands_for
         for piece, batches in zip(design.pieces, read, strict=True):
             for batch in batches:
@@ -208,21 +205,13 @@ class SeekIntake:
         candidates: list[tuple[Cell, SampledPrompt]] = []
         for tally, each in zip(tallies, stands_for, strict=True):
             for key, cell in tally.cells.items():
-                kept = self._kept.setdefault(key, BottomK(self._rules.k))
-                self._kept.move_to_end(key)
                 start = EPOCH + key[0] * self._rules.window
+                self._thresholds.take(key, [rank for rank, _ in cell.sample])
                 for rank, (prompt, score) in cell.sample:
-                    kept.offer(rank, None)
                     candidates.append((key, SampledPrompt(prompt, start, rank, score * each, each)))
-        sample = [one for key, one in candidates if one.priority <= self._kept[key].threshold]
-        while len(self._kept) > MAX_CELLS:
-            self._kept.popitem(last=False)
+        sample = [one for key, one in candidates if one.priority <= self._thresholds.of(key)]
+        self._thresholds.forget()
         return sample
-
-    def _threshold(self, cell: Cell) -> float:
-        """The priority below which a cell still takes candidates."""
-        kept = self._kept.get(cell)
-        return math.inf if kept is None else kept.threshold
 
     def _offsets_to_report(
         self, spans: Sequence[Span]
