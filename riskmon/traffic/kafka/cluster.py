@@ -16,7 +16,7 @@ from datetime import datetime
 
 from riskmon.config import KafkaConfig
 from riskmon.errors import ConfigError, TrafficRefused, TrafficUnavailable
-from riskmon.records import Position
+from riskmon.records import Position, TrafficStatus
 from riskmon.traffic.kafka.reader import Reader, ReaderFault
 from riskmon.traffic.kafka.refusals import find_refusal
 
@@ -123,6 +123,25 @@ class Cluster:
             self.reader.seek(partition, offset)
         except ReaderFault as exc:
             raise self.unavailable(exc) from exc
+
+    def status(
+        self, positions: Mapping[int, int], now: datetime, settle: Callable[[], None] | None = None
+    ) -> TrafficStatus:
+        """Whether the cluster answers, and how many messages it holds behind these positions; never raises.
+
+        Args:
+            settle: brings the positions up to date, once the ends are known.
+        """
+        if self.fault:
+            return TrafficStatus(up=False, lag_messages=None, at=now, detail=self.fault)
+        try:
+            ends = self.ends(positions)
+        except TrafficUnavailable as exc:
+            return TrafficStatus(up=False, lag_messages=None, at=now, detail=str(exc))
+        if settle is not None:
+            settle()
+        lag = sum(max(0, end - positions[partition]) for partition, end in ends.items())
+        return TrafficStatus(up=True, lag_messages=lag, at=now)
 
     def commit(self, next_offsets: Mapping[int, int]) -> None:
         """Commit to the group, for lag tools; a refusal is logged once."""

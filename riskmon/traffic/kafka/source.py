@@ -108,15 +108,7 @@ class KafkaSource:
 
     def status(self, now: datetime) -> TrafficStatus:
         """See `Source.status`; the lag is the end offsets of this moment minus the positions."""
-        if self._cluster.fault:
-            return TrafficStatus(up=False, lag_messages=None, at=now, detail=self._cluster.fault)
-        try:
-            ends = self._cluster.ends(self._positions)
-        except TrafficUnavailable as exc:
-            return TrafficStatus(up=False, lag_messages=None, at=now, detail=str(exc))
-        self._pass_over_control_records()
-        lag = sum(max(0, end - self._positions[partition]) for partition, end in ends.items())
-        return TrafficStatus(up=True, lag_messages=lag, at=now)
+        return self._cluster.status(self._positions, now, self._pass_over_control_records)
 
     def mark_end(self) -> None:
         """See `Source.mark_end`."""
