@@ -74,7 +74,8 @@ def build_model(
         sizes["num_hidden_layers"] = layers or sizes["num_hidden_layers"]
         with torch.random.fork_rng(devices=[]), torch.device(device):
             torch.manual_seed(0)
-            module: Any = LlamaForCausalLM(LlamaConfig(**sizes, dtype=dtype)).to(dtype)
+            module: Any = LlamaForCausalLM(LlamaConfig(**sizes))
+            module.to(dtype)
     else:
         module = load_module(name, None, str(dtype).removeprefix("torch."), device, key="--model")
     module.eval().requires_grad_(False)
