@@ -79,12 +79,8 @@ class Batch:
         """
         while len(self._waiting) or len(self._rows):
             self._admit()
-            try:
-                self._lanes.advance(self._rows, self._steps)
-                open_rows = self._draw()
-            except torch.OutOfMemoryError:
-                if len(self._rows) == 1:
-                    raise
+            open_rows = self._try_step()
+            if open_rows is None:
                 self._halve()
                 continue
             self._steps = self._steps[open_rows] + 1
@@ -102,6 +98,21 @@ class Batch:
         self._waiting = self._waiting[len(taken) :]
         self._rows = np.append(self._rows, taken)
         self._steps = np.append(self._steps, np.zeros(len(taken), dtype=np.int64))
+
+    def _try_step(self) -> BoolArray | None:
+        """Which rows stay open, [m] bool; None when memory ran out.
+
+        Raises:
+            torch.OutOfMemoryError: for a single row.
+        """
+        try:
+            self._lanes.advance(self._rows, self._steps)
+            return self._draw()
+        except torch.OutOfMemoryError:
+            # Nothing is given back here: the exception still refers to what the failed pass had made.
+            if len(self._rows) == 1:
+                raise
+            return None
 
     def _halve(self) -> None:
         self.limit = max(1, len(self._rows) // 2)

@@ -75,15 +75,18 @@ class Rescorer:
         while first < n:
             longest = int(lengths[order[first]])
             rows = order[first : first + self._rows_at_once(longest, n)]
+            fits = True
             try:
                 self._score_piece(context, tokens, rows, longest, voices, scores)
             except torch.OutOfMemoryError:
                 if len(rows) == 1:
                     raise
+                fits = False
+            if fits:
+                first += len(rows)
+            else:  # the exception, and what it referred to, are gone by now
                 release_memory()
                 self._tokens_at_once = max(1, longest * (len(rows) // 2))
-                continue
-            first += len(rows)
         behind = torch.arange(cap, device=tokens.device) >= lengths.unsqueeze(1)
         return scores.masked_fill_(behind, 0.0)
 

@@ -158,3 +158,23 @@ def test_a_part_whose_scores_are_far_below_counts_for_nothing():
     high = Part(torch.ones(1, 4), torch.tensor([80.0]))
     low = Part(torch.full((1, 4), -1e30), torch.tensor([-80.0]))
     torch.testing.assert_close(merge(high, low), torch.ones(1, 4))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gpu_s_kernels_compute_what_is_written_out(dtype, masked):
+    torch.manual_seed(0)
+    query = torch.randn(3, 2, 6, 64, dtype=dtype)
+    keys, values = (torch.randn(3, 2, 21, 64, dtype=dtype) for _ in range(2))
+    mask = torch.zeros(3, 1, 1, 21, dtype=dtype)
+    mask[1, ..., 9:] = -torch.inf
+    found = attend(
+        *(states.cuda() for states in (query, keys, values)), 0.125, mask.cuda() if masked else None
+    )
+    exact = attend(
+        *(states.double() for states in (query, keys, values)), 0.125, mask.double() if masked else None
+    )
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(found.out.cpu().double(), exact.out, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(found.lse.cpu().double(), exact.lse, atol=tolerance, rtol=tolerance)
