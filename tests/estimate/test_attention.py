@@ -161,6 +161,7 @@ def test_a_part_whose_scores_are_far_below_counts_for_nothing():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_gpu_s_kernels_compute_what_is_written_out(dtype, masked):
