@@ -48,6 +48,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/riskmon bench estimator
+	OMP_NUM_THREADS=1 $(BIN)/riskmon bench engine
 
 audit: $(TOOLS)/.installed
 	@./.ci/audit $(TOOLS)/bin/pip-audit

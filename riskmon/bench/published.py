@@ -158,23 +158,25 @@ class PublishedMethod:
         tokens = torch.zeros((n, self._cap), dtype=torch.int64)
         log_probs = torch.zeros((2, n, self._cap), dtype=torch.float64)
         lengths = torch.zeros(n, dtype=torch.int64)
-        rows = torch.arange(n)
-        lanes = Lanes(self._experts, contexts, {0: range(self._cap), 1: range(setting.switch)}, n)
+        rows = np.arange(n)
+        spans = {0: range(self._cap), 1: range(setting.switch)}
+        lanes = Lanes(
+            self._experts, [spans], np.zeros(n, dtype=np.int64), lambda _, expert: contexts[expert], tokens
+        )
         for step in range(self._cap):
-            voices = self._next(lanes, tokens[rows, :step], with_variant=step < setting.switch)
+            steps = np.full(len(rows), step)
+            lanes.advance(rows, steps)
+            voices = self._next(lanes, rows, steps, with_variant=step < setting.switch)
             chosen = draw_tokens(_mixed(voices, setting.share), uniforms[rows, step])
             for voice, scores in enumerate(voices):
                 log_probs[voice, rows, step] = scores.gather(-1, chosen.unsqueeze(-1)).squeeze(-1).double()
             tokens[rows, step] = chosen
             lengths[rows] = step + 1
-            stays = ~torch.isin(chosen, self._stops)
-            if step + 1 == self._cap or not bool(stays.any()):
+            rows = rows[~torch.isin(chosen, self._stops).numpy()]
+            if not len(rows):
                 break
-            lanes.keep(stays)
-            rows = rows[stays]
-            lanes.advance(tokens[rows, : step + 1])
         target, variant = log_probs.numpy()
-        return MixtureDraws(tokens.numpy(), lengths.numpy(), target, variant, setting, lanes.work)
+        return MixtureDraws(tokens.numpy(), lengths.numpy(), target, variant, setting, int(lanes.work[0]))
 
     def harmful(self, prompt: Prompt, draws: MixtureDraws) -> FloatArray:
         """[n] float64, the judge's h."""
@@ -183,10 +185,10 @@ class PublishedMethod:
         verdicts = self._session.judges[0].judge(prompt, texts)
         return verdicts.harmful(self._session.harms[0].cut).astype(np.float64)
 
-    def _next(self, lanes: Lanes, so_far: Tensor, *, with_variant: bool) -> list[Tensor]:
+    def _next(self, lanes: Lanes, rows: IntArray, steps: IntArray, *, with_variant: bool) -> list[Tensor]:
         """Log-probs of the next token, [m, V] each: of the target, and of the variant where it speaks."""
         speaking = [TARGET, _VARIANT] if with_variant else [TARGET]
-        return [self._sampler.log_probs(lanes.logits(voice, so_far, slice(None))) for voice in speaking]
+        return [self._sampler.log_probs(lanes.logits(voice, rows, steps)) for voice in speaking]
 
 
 def _mixed(voices: list[Tensor], share: float) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from riskmon.errors import ModelUnavailable
+
 bench = typer.Typer(
     name="bench",
     no_args_is_help=True,
@@ -41,6 +43,35 @@ def bench_estimator_command(
         run_bench(chosen, out, typer.echo, lambda: report(next(done), ""))
 
 
+@bench.command("engine")
+def bench_engine_command(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A shape with random weights (tiny, smollm2-135m, llama-3.1-8b), or a folder or hub id. By default "
+            "the demo's SmolLM2-135M where its package is installed, else its shape."
+        ),
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Only so many of the shape's layers.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    draws: Annotated[int, typer.Option(min=2, help="Draws N.")] = 64,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of each draw.")] = 32,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Repeats; medians are shown.")] = 1,
+    long: Annotated[int, typer.Option(min=0, help="Prompt compared with one of 512 tokens; 0: none.")] = 4096,
+) -> None:
+    """What an importance-sampled draw costs: the published loop, generate with rescoring, riskmon."""
+    from riskmon.bench.engine import EngineBench, run_engine_bench
+
+    run_engine_bench(
+        EngineBench(
+            model or _packaged_model(), layers, dtype, device, draws, tokens, prompt, rounds, long=long
+        ),
+        typer.echo,
+    )
+
+
 @bench.command("compare")
 def bench_compare_command(
     plain: Annotated[Path, typer.Argument(help="Estimates by plain sampling: no experts, many draws.")],
@@ -50,3 +81,16 @@ def bench_compare_command(
     from riskmon.bench.compare import compare_files, render_comparison
 
     typer.echo(render_comparison(compare_files(plain, estimates)))
+
+
+def _packaged_model() -> str:
+    """Folder of the demo's model, or the name of its shape where its package is not installed."""
+    from riskmon.demo.models import cache_folder, convert, package_folder
+
+    if not cache_folder().is_dir():
+        try:
+            package_folder()
+        except ModelUnavailable:
+            return "smollm2-135m"
+        convert(cache_folder())
+    return str(cache_folder())

@@ -28,9 +28,7 @@ class ModelConfig(Section):
     dtype: Dtype = "auto"
     device: Device = "auto"
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
-    batch_rows: int = Field(
-        0, ge=0, description="rows decoded at once; 0 decodes all draws of a prompt together"
-    )
+    batch_rows: int = Field(0, ge=0, description="rows decoded at once; 0 takes as many as fit into memory")
     sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
     chat_template: Literal["auto", "none"] = Field(
         "auto", description="auto uses the tokenizer's template; none takes the prompt text as it stands"

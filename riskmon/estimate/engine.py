@@ -1,47 +1,41 @@
 """The local engine: draws sequences from proposals and scores them under every voice that the proposals need.
 
-All draws of a prompt decode in step (`lanes.py`). At every step each row's next token is drawn from the voice that
-speaks there, and the same logits give its log-prob under all other voices: log p(y) and every log q_k(y) come from
-the very logits that were sampled from, and nothing has to be scored a second time. A row leaves the batch when it
-draws a stop token.
+In come prompts with proposals and numbers of draws, out come their draws with exact log-probs. Contexts are run once
+per prompt and expert (`contexts.py`); the rows of all prompts share one continuous batch (`batch.py`), whose networks
+read each context once for all its rows (`attention.py`); rows are as many as fit (`capacity.py`). Nothing that was
+drawn has to be scored a second time.
 
 A few rows are nevertheless run through a second path, one prefill of the whole answer, to check that decoding and
-rescoring agree; kept harmful answers are scored the same way under voices that were not needed when they were drawn.
+rescoring agree; kept harmful answers are scored the same way under voices that were not needed when they were drawn
+(`rescoring.py`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from riskmon.errors import NumericalFault
+from riskmon.errors import NumericalFault, PromptFailed
+from riskmon.estimate.batch import Batch
+from riskmon.estimate.capacity import Memory, probe, rows_that_fit
+from riskmon.estimate.contexts import Contexts
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.lanes import Lanes, voice_logits
+from riskmon.estimate.jobs import Job, Sheet, network_spans
+from riskmon.estimate.lanes import Lanes, Spans
 from riskmon.estimate.model import LanguageModel
-from riskmon.estimate.prefix import Prefix, extend, open_prefix
+from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.proposals import Proposal, Voice, log_densities
-from riskmon.estimate.sampler import Sampler, draw_tokens
-from riskmon.records import Draws, FloatArray, IntArray, Prompt
+from riskmon.estimate.rescoring import Rescorer
+from riskmon.estimate.sampler import Sampler
+from riskmon.records import BoolArray, Draws, FloatArray, IntArray, Prompt
 
-# Logits of one rescoring chunk in float32, per network.
-_LOGIT_BYTES = 128 * 2**20
 # One row in so many is rescored for the path check.
 _CHECK_EVERY = 64
-
-
-class _Sheet:
-    """The draw in the making: n rows of at most T tokens."""
-
-    def __init__(self, voices: int, rows: int, cap: int, device: torch.device) -> None:
-        self.tokens = torch.zeros((rows, cap), dtype=torch.int64, device=device)
-        # Behind a sequence's end 0; NaN where a voice was not needed.
-        self.log_probs = torch.zeros((voices, rows, cap), dtype=torch.float64, device=device)
-        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
-        self.ended = torch.zeros(rows, dtype=torch.bool, device=device)
 
 
 class Engine:
@@ -61,6 +55,11 @@ class Engine:
         max_new_tokens: int,
         batch_rows: int = 0,
     ) -> None:
+        """Take what is drawn from.
+
+        Args:
+            batch_rows: rows decoded at once; 0 takes as many as fit.
+        """
         self.experts = tuple(experts)
         self.voices = tuple(voices)
         self._model = model
@@ -68,11 +67,12 @@ class Engine:
         self._cap = max_new_tokens
         self._batch_rows = batch_rows
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
-        self._opened: tuple[Prompt | None, dict[int, Prefix]] = (None, {})
-        self._work = 0
+        self._contexts = Contexts(model, self.experts, max_new_tokens)
+        self._rescorer = Rescorer(self.experts, self.voices, sampler, model.vocab_size, batch_rows)
+        self._memory: Memory | None = None
+        self._most_rows: int | None = None  # lowered where memory ran out
         self._overhead = (0, 0.0)
 
-    @torch.inference_mode()
     def draw(
         self, prompt: Prompt, proposals: Sequence[Proposal], counts: IntArray, rng: np.random.Generator
     ) -> Draws:
@@ -87,33 +87,31 @@ class Engine:
         Raises:
             PromptFailed: the prompt cannot be rendered, is too long, or gives log-probs that are not finite.
         """
-        started = time.perf_counter()
-        self._work = 0
-        owner = np.repeat(np.arange(len(proposals)), counts)
-        n = len(owner)
-        uniforms = torch.from_numpy(rng.random((n, self._cap))).to(self._model.device)
-        speaker = np.array([[p.voice_at(step) for step in range(self._cap)] for p in proposals])  # [K, T]
-        needed = [sorted({0, *speaker[:, step].tolist()}) for step in range(self._cap)]
-        sheet = self._decode(prompt, torch.from_numpy(speaker[owner]).to(uniforms.device), needed, uniforms)
+        (drawn,) = self.draw_many([Job(prompt, proposals, counts, rng)])
+        if isinstance(drawn, PromptFailed):
+            raise drawn
+        return drawn
 
-        lengths = sheet.lengths.cpu().numpy()
-        token_log_probs = self._checked(prompt, sheet, lengths, needed)
-        discrepancy = self._path_discrepancy(prompt, sheet, speaker[owner], token_log_probs, lengths)
-        if self._model.device.type == "cuda":
-            torch.cuda.synchronize(self._model.device)
-        return Draws(
-            tokens=sheet.tokens.cpu().numpy(),
-            lengths=lengths,
-            ended=sheet.ended.cpu().numpy(),
-            proposal=owner.astype(np.int64),
-            counts=counts,
-            log_target=token_log_probs[0].sum(axis=1),
-            log_proposals=log_densities(token_log_probs, proposals),
-            forward_tokens=self._work,
-            device_seconds=time.perf_counter() - started,
-            path_discrepancy=discrepancy,
-            token_log_probs=token_log_probs,
-        )
+    @torch.inference_mode()
+    def draw_many(self, jobs: Sequence[Job]) -> list[Draws | PromptFailed]:
+        """Draw several jobs together: the same draws as one by one, in less time.
+
+        Returns:
+            Per job its draws, or why it has none; one prompt's fault is not another's.
+        """
+        started = time.perf_counter()
+        results: dict[int, Draws | PromptFailed] = {}
+        needed = [job.needed(len(self.voices), self._cap) for job in jobs]
+        spans = [network_spans(own, self.voices, self.experts) for own in needed]
+        for index, job in enumerate(jobs):
+            try:
+                self._contexts.check(job.prompt, list(spans[index]))
+            except PromptFailed as exc:
+                results[index] = exc
+        left = [index for index in range(len(jobs)) if index not in results]
+        if left:
+            self._draw_sheet([jobs[i] for i in left], [spans[i] for i in left], left, results, started)
+        return [results[index] for index in range(len(jobs))]
 
     @torch.inference_mode()
     def score(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> FloatArray:
@@ -126,10 +124,19 @@ class Engine:
         tokens = torch.zeros((len(answers), self._cap), dtype=torch.int64, device=self._model.device)
         for row, answer in enumerate(answers):
             tokens[row, : len(answer)] = torch.tensor(list(answer))
-        started = time.perf_counter()
-        self._work = 0
-        scores: FloatArray = self._rescore(prompt, tokens, lengths, range(len(self.voices))).cpu().numpy()
-        self._overhead = (self._overhead[0] + self._work, self._overhead[1] + time.perf_counter() - started)
+        started, before = time.perf_counter(), self._work
+        scores: FloatArray = (
+            self._rescorer.score(
+                partial(self._contexts.get, prompt), tokens, lengths, range(len(self.voices))
+            )
+            .cpu()
+            .numpy()
+        )
+        tokens_before, seconds_before = self._overhead
+        self._overhead = (
+            tokens_before + self._work - before,
+            seconds_before + time.perf_counter() - started,
+        )
         return scores
 
     def take_overhead(self) -> tuple[int, float]:
@@ -137,155 +144,123 @@ class Engine:
         overhead, self._overhead = self._overhead, (0, 0.0)
         return overhead
 
-    # ---- prefixes
+    @property
+    def _work(self) -> int:
+        """Tokens that contexts and rescoring have cost so far."""
+        return self._contexts.work + self._rescorer.work
 
-    def _prefixes(self, prompt: Prompt, experts: Sequence[int]) -> dict[int, Prefix]:
-        """The prompt run once per expert; kept until another prompt comes, since a prompt is drawn in stages."""
-        if self._opened[0] is not prompt:
-            self._opened = (prompt, {})
-        prefixes = self._opened[1]
-        for expert in experts:
-            if expert in prefixes:
-                continue
-            context = self.experts[expert].context(prompt)
-            self._model.check_length(prompt, context, self._cap)
-            with self.experts[expert].active() as module:
-                self._work += len(context)
-                prefixes[expert] = open_prefix(module, context, self._model.device)
-        return prefixes
+    # ---- drawing
 
-    def _networks(self, voices: Sequence[int]) -> list[int]:
-        """Experts whose networks these voices need, the target first."""
-        experts = {self.voices[voice].expert for voice in voices}
-        return [0, *sorted(e for e in experts - {0} if not self.experts[e].derived)]
-
-    # ---- decoding
-
-    def _decode(
-        self, prompt: Prompt, speaker: Tensor, needed: Sequence[Sequence[int]], uniforms: Tensor
-    ) -> _Sheet:
-        n = len(speaker)
-        sheet = _Sheet(len(self.voices), n, self._cap, uniforms.device)
-        spans = self._spans(needed)
-        prefixes = self._prefixes(prompt, list(spans))
-        limit = self._batch_rows or n
-        for first in range(0, n, limit):
-            rows = torch.arange(first, min(first + limit, n), device=uniforms.device)
-            lanes = Lanes(self.experts, prefixes, spans, len(rows))
-            for step in range(self._cap):
-                open_rows = self._draw_step(lanes, rows, step, speaker, needed[step], sheet, uniforms)
-                if step + 1 == self._cap or not bool(open_rows.any()):
-                    break
-                if not bool(open_rows.all()):
-                    lanes.keep(open_rows)
-                    rows = rows[open_rows]
-                lanes.advance(sheet.tokens[rows, : step + 1])
-            self._work += lanes.work
-        return sheet
-
-    def _spans(self, needed: Sequence[Sequence[int]]) -> dict[int, range]:
-        """Steps at which each expert's network is needed, from the first to the last."""
-        steps: dict[int, list[int]] = {}
-        for step, voices in enumerate(needed):
-            for expert in self._networks(voices):
-                steps.setdefault(expert, []).append(step)
-        return {expert: range(own[0], own[-1] + 1) for expert, own in steps.items()}
-
-    def _draw_step(
+    def _draw_sheet(
         self,
-        lanes: Lanes,
-        rows: Tensor,
-        step: int,
-        speaker: Tensor,
-        voices: Sequence[int],
-        sheet: _Sheet,
-        uniforms: Tensor,
-    ) -> Tensor:
-        """Draw the next token of every row and score it under every voice; returns which rows stay open, [m] bool."""
-        so_far = sheet.tokens[rows, :step]
-        tokens = torch.zeros_like(rows)
-        for voice in voices:
-            own = (speaker[rows, step] == voice).nonzero().squeeze(1)
-            if len(own):
-                log_probs = self._sampler.log_probs(lanes.logits(self.voices[voice], so_far, own))
-                tokens[own] = draw_tokens(log_probs, uniforms[rows[own], step])
-        sheet.log_probs[:, rows, step] = float("nan")
-        for voice in voices:
-            logits = lanes.logits(self.voices[voice], so_far, slice(None))
-            sheet.log_probs[voice, rows, step] = self._sampler.token_log_probs(logits, tokens).double()
-        sheet.tokens[rows, step] = tokens
-        sheet.lengths[rows] = step + 1
-        sheet.ended[rows] = torch.isin(tokens, self._stops)
-        return ~sheet.ended[rows]
+        jobs: Sequence[Job],
+        spans: Sequence[Spans],
+        names: Sequence[int],
+        results: dict[int, Draws | PromptFailed],
+        started: float,
+    ) -> None:
+        """Draw jobs whose prompts can be rendered; `names` are their keys in `results`."""
+        sheet = Sheet(jobs, len(self.voices), self._cap, self._model.device)
+        work = np.zeros(len(jobs), dtype=np.int64)
 
-    def _checked(
-        self, prompt: Prompt, sheet: _Sheet, lengths: IntArray, needed: Sequence[Sequence[int]]
-    ) -> FloatArray:
-        """The log-probs of all rows, once nothing is wrong with them: [voices, n, T]."""
-        log_probs: FloatArray = sheet.log_probs.cpu().numpy()
+        def context(job: int, expert: int) -> Prefix:
+            before = self._contexts.work
+            prefix = self._contexts.get(jobs[job].prompt, expert)
+            work[job] += self._contexts.work - before
+            return prefix
+
+        lanes = partial(Lanes, self.experts, spans, sheet.job_of, context, sheet.tokens)
+        batch = Batch(
+            sheet,
+            self.voices,
+            self._sampler,
+            self._stops,
+            lanes,
+            self._model.vocab_size,
+            self._limit(context(0, 0), spans, lanes()),
+        )
+        allowed = batch.limit
+        batch.run()
+        if batch.limit < allowed:
+            self._most_rows = batch.limit
+        work += batch.work
+        drawn: dict[int, Draws] = {}
+        for index, job in enumerate(jobs):
+            before = self._work
+            try:
+                drawn[index] = self._finish(job, sheet, index)
+            except PromptFailed as exc:
+                results[names[index]] = exc
+            work[index] += self._work - before
+        if self._model.device.type == "cuda":
+            torch.cuda.synchronize(self._model.device)
+        seconds = (time.perf_counter() - started) / max(1, int(work.sum()))
+        for index, draws in drawn.items():
+            own = int(work[index])
+            results[names[index]] = replace(draws, forward_tokens=own, device_seconds=seconds * own)
+
+    def _limit(self, context: Prefix, spans: Sequence[Spans], lanes: Lanes) -> int:
+        """Most rows of a batch."""
+        if self._batch_rows:
+            fit = self._batch_rows
+        else:
+            self._memory = self._memory or probe(self._model.device)
+            networks = max(len(own) for own in spans)
+            fit = rows_that_fit(
+                self._memory, context, networks, self._model.vocab_size, self._cap, shared=lanes.shared
+            )
+        return fit if self._most_rows is None else min(fit, self._most_rows)
+
+    def _finish(self, job: Job, sheet: Sheet, index: int) -> Draws:
+        """A job's draws, checked; what they have cost is filled in later.
+
+        Raises:
+            NumericalFault: log-probs that are not finite.
+        """
+        rows = sheet.rows_of(index)
+        lengths = sheet.lengths[rows].cpu().numpy()
+        token_log_probs = sheet.log_probs_of(index)
+        self._check_finite(job.prompt, token_log_probs, lengths, sheet.needed[index])
+        return Draws(
+            tokens=sheet.tokens[rows].cpu().numpy(),
+            lengths=lengths,
+            ended=sheet.ended[rows].cpu().numpy(),
+            proposal=job.owner.astype(np.int64),
+            counts=job.counts,
+            log_target=token_log_probs[0].sum(axis=1),
+            log_proposals=log_densities(token_log_probs, job.proposals),
+            forward_tokens=0,
+            device_seconds=0.0,
+            path_discrepancy=self._path_discrepancy(job, sheet, rows, token_log_probs, lengths),
+            token_log_probs=token_log_probs,
+        )
+
+    def _check_finite(
+        self, prompt: Prompt, log_probs: FloatArray, lengths: IntArray, needed: BoolArray
+    ) -> None:
         inside = np.arange(self._cap) < lengths[:, None]  # [n, T]
-        for step, voices in enumerate(needed):
-            at_step = log_probs[voices, :, step][:, inside[:, step]]
-            if np.isnan(at_step).any() or np.isposinf(at_step).any():
-                raise NumericalFault(
-                    prompt.id,
-                    f"prompt {prompt.id!r} gives log-probabilities that are not finite; it has no estimate",
-                )
-        return log_probs
-
-    # ---- the second path
+        wrong = np.isnan(log_probs) | np.isposinf(log_probs)  # [voices, n, T]
+        if (wrong & inside & needed[:, None, :]).any():
+            raise NumericalFault(
+                prompt.id,
+                f"prompt {prompt.id!r} gives log-probabilities that are not finite; it has no estimate",
+            )
 
     def _path_discrepancy(
-        self,
-        prompt: Prompt,
-        sheet: _Sheet,
-        speaker: IntArray,
-        token_log_probs: FloatArray,
-        lengths: IntArray,
+        self, job: Job, sheet: Sheet, mine: slice, token_log_probs: FloatArray, lengths: IntArray
     ) -> float:
         """Largest |decoded - rescored| log-prob, under the voices that drew it, of a few rows spread over the draw."""
         n = len(lengths)
         rows = np.linspace(0, n - 1, max(2, n // _CHECK_EVERY)).round().astype(np.int64)
-        chosen = torch.from_numpy(rows).to(sheet.tokens.device)
-        spoke = speaker[rows]  # [r, T]
+        chosen = torch.from_numpy(rows + mine.start).to(sheet.tokens.device)
+        spoke = sheet.speaker[mine][rows]  # [r, T]
         voices = sorted(set(spoke.ravel().tolist()))
-        rescored = self._rescore(prompt, sheet.tokens[chosen], sheet.lengths[chosen], voices).cpu().numpy()
+        context = partial(self._contexts.get, job.prompt)
+        rescored = (
+            self._rescorer.score(context, sheet.tokens[chosen], sheet.lengths[chosen], voices).cpu().numpy()
+        )
         inside = np.arange(self._cap) < lengths[rows][:, None]
         pick = (spoke, np.arange(len(rows))[:, None], np.arange(self._cap))
         decoded = token_log_probs[spoke, rows[:, None], np.arange(self._cap)]
         # A log-prob of -inf was never drawn, so differences are finite.
         return float(np.abs(np.where(inside, decoded - rescored[pick], 0.0).sum(axis=1)).max())
-
-    def _rescore(self, prompt: Prompt, tokens: Tensor, lengths: Tensor, voices: Sequence[int]) -> Tensor:
-        """Per-token log-probs by prefill: [all voices, n, T] float64, 0 behind a row's end and for other voices."""
-        n, cap = tokens.shape
-        scores = torch.zeros((len(self.voices), n, cap), dtype=torch.float64, device=tokens.device)
-        networks = self._networks(voices)
-        prefixes = self._prefixes(prompt, networks)
-        order = torch.argsort(lengths, descending=True, stable=True)
-        first = 0
-        while first < n:
-            longest = int(lengths[order[first]])
-            fit = max(1, _LOGIT_BYTES // (4 * self._model.vocab_size * longest))
-            rows = order[first : first + min(fit, self._batch_rows or n)]
-            first += len(rows)
-            chunk = tokens[rows, :longest]
-            logits = {expert: self._prefill(expert, prefixes[expert], chunk) for expert in networks}
-            for step in range(longest):
-                at_step = {expert: rows_logits[:, step] for expert, rows_logits in logits.items()}
-                for voice in voices:
-                    own = voice_logits(self.experts, self.voices[voice], at_step, chunk[:, :step])
-                    scores[voice, rows, step] = self._sampler.token_log_probs(own, chunk[:, step]).double()
-        behind = torch.arange(cap, device=tokens.device) >= lengths.unsqueeze(1)
-        return scores.masked_fill_(behind, 0.0)
-
-    def _prefill(self, expert: int, prefix: Prefix, tokens: Tensor) -> Tensor:
-        """Logits of every token of an answer under one network, [n, t, V]."""
-        n, longest = tokens.shape
-        logits = prefix.logits.expand(n, 1, -1)
-        if longest == 1:
-            return logits
-        with self.experts[expert].active() as module:
-            self._work += n * (longest - 1)
-            rest = extend(module, prefix.spread(n, longest - 1), tokens[:, :-1], prefix.length)
-        return torch.cat([logits, rest], dim=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from riskmon.estimate.attention import base_config
 from riskmon.estimate.kv_cache import RoomyLayer
 
 
@@ -32,6 +34,23 @@ class Prefix:
     cache: DynamicCache
     logits: Tensor
 
+    @cached_property
+    def keys(self) -> list[Tensor]:
+        """Per layer, [1, heads, length, d]."""
+        layers: list[Any] = self.cache.layers
+        return [layer.keys for layer in layers]
+
+    @cached_property
+    def values(self) -> list[Tensor]:
+        """Per layer, [1, heads, length, d]."""
+        layers: list[Any] = self.cache.layers
+        return [layer.values for layer in layers]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its keys and values."""
+        return sum(states.nbytes for states in (*self.keys, *self.values))
+
     def spread(self, rows: int, room: int = 0) -> DynamicCache:
         """A cache of its own for `rows` rows, each holding the context.
 
@@ -45,7 +64,7 @@ class Prefix:
 
 def open_prefix(module: nn.Module, context: list[int], device: torch.device) -> Prefix:
     """Run a context once under a network."""
-    cache = DynamicCache(config=_base_config(module))
+    cache = DynamicCache(config=base_config(module))
     ids = torch.tensor([context], device=device)
     output = module(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return Prefix(len(context), output.past_key_values, output.logits[0, -1])
@@ -75,9 +94,3 @@ def _spread_layer(layer: Any, rows: int, room: int) -> Any:
     spread = copy.deepcopy(layer)
     spread.batch_repeat_interleave(rows)
     return spread
-
-
-def _base_config(module: nn.Module) -> Any:
-    """The network's own configuration, also where an adapter wraps it."""
-    get_base = getattr(module, "get_base_model", None)
-    return (get_base() if get_base is not None else module).config

@@ -17,10 +17,12 @@ from riskmon.config import Config, HarmConfig, LoraExpert
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.calibrate.lineage import fitted_marks
 from riskmon.estimate.control import control_slope
+from riskmon.estimate.courses import Course, drive
 from riskmon.estimate.engine import Engine
 from riskmon.estimate.estimator import estimate_harm
 from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.fingerprint import voices_fingerprint
+from riskmon.estimate.jobs import Job
 from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.model import LanguageModel
@@ -96,15 +98,26 @@ class Session:
         Args:
             keep: keep what `refine` needs, and hand out the hits that later plans are chosen from.
         """
-        try:
-            evidence, hits = self._first_draws(prompt, keep)
-        except FloatingPointError as exc:
-            return _failed(prompt, NumericalFault(prompt.id, f"prompt {prompt.id!r} has no estimate: {exc}"))
-        except PromptFailed as exc:
-            return _failed(prompt, exc)
-        if keep:
-            self._recollection.keep(prompt.stream_key, evidence)
-        return self._result(prompt, evidence, hits)
+        (result,) = self.estimate_many([prompt], keep=keep)
+        return result
+
+    def estimate_many(self, prompts: Sequence[Prompt], *, keep: bool = False) -> list[PromptResult]:
+        """Estimate several prompts together: the same results as one by one, from fuller batches.
+
+        Args:
+            prompts: each is in one batch with the others, stage by stage. keep: as `estimate`.
+        """
+        found = drive([self._first_draws(prompt, keep) for prompt in prompts], self.engine.draw_many)
+        results = []
+        for prompt, outcome in zip(prompts, found, strict=True):
+            if isinstance(outcome, Exception):
+                results.append(_failed(prompt, outcome))
+                continue
+            evidence, hits = outcome
+            if keep:
+                self._recollection.keep(prompt.stream_key, evidence)
+            results.append(self._result(prompt, evidence, hits))
+        return results
 
     def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
         """Add draws to a prompt that was estimated with `keep`.
@@ -120,7 +133,7 @@ class Session:
         if before is None:
             return None
         try:
-            drawn = self._draw(prompt, before.mixture, samples, len(before.stages))
+            drawn = self._read(prompt, self._sample(prompt, before.mixture, samples, len(before.stages)))
         except (FloatingPointError, PromptFailed) as exc:
             log.warning(
                 "prompt %r keeps its first estimate: further draws failed (%s)",
@@ -167,8 +180,8 @@ class Session:
 
     # ---- stages
 
-    def _first_draws(self, prompt: Prompt, keep: bool) -> tuple[Evidence, tuple[Hit, ...]]:
-        """The pilot, where there is one, and the main stage."""
+    def _first_draws(self, prompt: Prompt, keep: bool) -> Course[tuple[Evidence, tuple[Hit, ...]]]:
+        """The pilot, where there is one, and the main stage; asks for each stage's draws as it comes to it."""
         mixture = self.planner.mixture(prompt.stratum)
         samples = self.config.samples_per_prompt
         pilot_samples = self.config.pilot_samples if len(mixture.proposals) > 1 else 0
@@ -176,16 +189,17 @@ class Session:
         drawn: list[_Drawn] = []
         slope = (0.0,) * len(self.harms)
         if pilot_samples:
-            pilot = self._draw(prompt, mixture, pilot_samples, 0)
+            pilot = self._read(prompt, (yield self._job(prompt, mixture, pilot_samples, 0)))
             drawn.append(pilot)
             stages.append(Stage.of(pilot.draws, pilot.weights, counted=False, slope=slope))
             mixture = self.planner.after_pilot(mixture, self._hits(prompt, [pilot], pilot_samples))
+            stages[0] = self._with_overhead(stages[0])
             counts = count_draws(mixture, samples - pilot_samples, self.config.defensive_share)
             slope = tuple(
                 control_slope(pilot.draws, reading.events, mixture.proposals, counts)
                 for reading in pilot.readings
             )
-        main = self._draw(prompt, mixture, samples - pilot_samples, len(stages))
+        main = self._read(prompt, (yield self._job(prompt, mixture, samples - pilot_samples, len(stages))))
         drawn.append(main)
         stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
         hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
@@ -197,15 +211,18 @@ class Session:
         tokens, seconds = self.engine.take_overhead()
         return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
 
-    def _draw(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> _Drawn:
-        draws = self._sample(prompt, mixture, samples, stage)
+    def _read(self, prompt: Prompt, draws: Draws) -> _Drawn:
         weights = balance_weights(draws)
         return _Drawn(draws, weights, self._judged(prompt, self.texts(draws)))
 
-    def _sample(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Draws:
+    def _job(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Job:
         counts: IntArray = count_draws(mixture, samples, self.config.defensive_share)
         stream = prompt_stream(self.config.seed, prompt.stream_key, stage)
-        return self.engine.draw(prompt, mixture.proposals, counts, stream)
+        return Job(prompt, mixture.proposals, counts, stream)
+
+    def _sample(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Draws:
+        job = self._job(prompt, mixture, samples, stage)
+        return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def _judged(self, prompt: Prompt, outputs: Sequence[str]) -> tuple[Reading, ...]:
         """Every harm's verdicts; a judge that serves several harms reads once."""
@@ -260,7 +277,9 @@ class Session:
         return PromptResult(prompt, estimates, hits=hits, spread=evidence.spread)
 
 
-def _failed(prompt: Prompt, fault: PromptFailed) -> PromptResult:
+def _failed(prompt: Prompt, fault: PromptFailed | FloatingPointError) -> PromptResult:
+    if isinstance(fault, FloatingPointError):
+        fault = NumericalFault(prompt.id, f"prompt {prompt.id!r} has no estimate: {fault}")
     log.warning(
         "prompt left out (%s): %s",
         *(fault.reason, fault),

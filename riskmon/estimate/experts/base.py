@@ -28,6 +28,10 @@ class Expert(Protocol):
         `context` and `active` are then the target's.
         """
 
+    @property
+    def network(self) -> str:
+        """Name of the weights that `active` puts in force; experts of one name can share a forward pass."""
+
     def context(self, prompt: Prompt) -> list[int]:
         """Token ids the answer is conditioned on.
 
@@ -38,12 +42,13 @@ class Expert(Protocol):
     def active(self) -> AbstractContextManager[nn.Module]:
         """The network with this expert's weights in force, for the length of a `with` block."""
 
-    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+    def adjust(self, logits: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """This expert's logits of the next token, from its network's.
 
         Args:
             logits: [n, V], of the network in its context; the caller's array stays untouched.
-            tokens: [n, s] int64, the answer so far.
+            tokens: [n, s] int64, the answers so far.
+            lengths: [n] int64, tokens of each; None where all have s.
 
         Returns:
             [n, V].
@@ -55,9 +60,13 @@ class NetworkExpert:
 
     derived = False
 
-    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+    def adjust(self, logits: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The network's own logits."""
         return logits
+
+
+TARGET_NETWORK = ""
+"""The target's own weights; no expert can have this name."""
 
 
 class TargetWeights:

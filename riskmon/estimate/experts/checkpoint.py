@@ -19,7 +19,7 @@ class Checkpoint(NetworkExpert):
     """Weights of their own under the target's rendering of the prompt."""
 
     def __init__(self, name: str, module: nn.Module, target: LanguageModel) -> None:
-        self.name = name
+        self.name = self.network = name
         self._module = module
         self._target = target
 

@@ -15,7 +15,7 @@ class Lora(NetworkExpert):
     """The target with one adapter in force, under the prompt's own context."""
 
     def __init__(self, name: str, weights: TargetWeights) -> None:
-        self.name = name
+        self.name = self.network = name
         self._weights = weights
 
     def context(self, prompt: Prompt) -> list[int]:

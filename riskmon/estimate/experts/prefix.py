@@ -36,25 +36,31 @@ class ForcedPrefix(TargetExpert):
         self._forced = torch.tensor(forced, dtype=torch.int64, device=weights.model.device)
         self._share = share
 
-    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+    def adjust(self, logits: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Log-probs of the mixture in rows that follow the text; the target's logits in all others.
 
         Args:
             logits: [n, V], the target's.
-            tokens: [n, s] int64, the answer so far.
+            tokens: [n, s] int64, the answers so far.
+            lengths: [n] int64, tokens of each; None where all have s.
 
         Returns:
             [n, V], at least float32.
         """
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        said = tokens.shape[1]
-        if said >= len(self._forced):
+        width = len(self._forced)
+        if lengths is None:
+            lengths = tokens.new_full((len(logits),), tokens.shape[1])
+        begun = tokens[:, :width]
+        said = torch.arange(begun.shape[1], device=begun.device) < lengths.unsqueeze(1)
+        leaves = ((begun != self._forced[: begun.shape[1]]) & said).any(dim=1)
+        follows = (~leaves & (lengths < width)).nonzero().squeeze(1)
+        if not len(follows):
             return logits
-        follows = (tokens == self._forced[:said]).all(dim=1, keepdim=True)  # [n, 1]; true for an empty answer
-        mixed = logits.log_softmax(-1) + math.log1p(-self._share)  # a new array: the caller's stays as it is
-        forced = self._forced[said]
-        mixed[:, forced] = mixed[:, forced].logaddexp(mixed.new_tensor(math.log(self._share)))
-        return torch.where(follows, mixed, logits)
+        mixed = logits[follows].log_softmax(-1) + math.log1p(-self._share)
+        forced = self._forced[lengths[follows]].unsqueeze(1)
+        pushed = mixed.gather(1, forced).logaddexp(mixed.new_tensor(math.log(self._share)))
+        return logits.index_copy(0, follows, mixed.scatter(1, forced, pushed))
 
 
 class PrefixContext(TargetExpert):

@@ -38,7 +38,7 @@ class Steering(TargetExpert):
 
     def __init__(self, name: str, edits: Sequence[tuple[nn.Module, Edit]], weights: TargetWeights) -> None:
         super().__init__(weights)
-        self.name = name
+        self.name = self.network = name
         self._edits = tuple(edits)
 
     @contextmanager

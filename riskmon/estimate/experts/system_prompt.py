@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from riskmon.config import ModelConfig, SystemPromptExpert
-from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
+from riskmon.estimate.experts.base import TARGET_NETWORK, NetworkExpert, TargetWeights
 from riskmon.records import Prompt
 
 
 class SystemPrompt(NetworkExpert):
     """The target told to be someone else; the text is part of the context and is never scored."""
+
+    network = TARGET_NETWORK
 
     def __init__(self, name: str, text: str, weights: TargetWeights) -> None:
         self.name = name

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from torch import nn
 
-from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
+from riskmon.estimate.experts.base import TARGET_NETWORK, NetworkExpert, TargetWeights
 from riskmon.records import Prompt
 
 
@@ -14,6 +14,7 @@ class TargetExpert(NetworkExpert):
     """The target's weights under the prompt's own context."""
 
     name = "target"
+    network = TARGET_NETWORK
 
     def __init__(self, weights: TargetWeights) -> None:
         self._weights = weights

@@ -25,7 +25,7 @@ class Temperature(TargetExpert):
         self.name = name
         self._temperature = temperature
 
-    def adjust(self, logits: Tensor, tokens: Tensor) -> Tensor:
+    def adjust(self, logits: Tensor, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[n, V] -> [n, V], at least float32."""
         return logits.to(torch.promote_types(logits.dtype, torch.float32)) / self._temperature
 
