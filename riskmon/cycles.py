@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from riskmon.config import Config
+from riskmon.devices.process import DeviceWorker
 from riskmon.errors import WorkerLost
 from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
 from riskmon.jobs import Clock, Stop, stored_hits
 from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt, Stratum
 from riskmon.records.observed import Observation
 from riskmon.store import Store
-from riskmon.worker import DeviceWorker
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from riskmon.bench.engine_models import (
 from riskmon.bench.engine_ways import build_engine, draw_with_engine, generate_and_rescore, published_loop
 from riskmon.bench.markdown import markdown_table
 from riskmon.errors import ConfigError
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.model import pick_device
 from riskmon.records import Prompt
 
@@ -138,7 +138,7 @@ def _growth(bench: EngineBench, cost: Callable[[int, int], float]) -> str:
 
 
 def _cost_of_draws(
-    engine: Engine, prompt: Prompt, draws: int, bench: EngineBench, device: torch.device
+    engine: LocalEngine, prompt: Prompt, draws: int, bench: EngineBench, device: torch.device
 ) -> float:
     """Seconds of some draws behind a prompt that was run before the clock starts."""
     draw_with_engine(engine, prompt, 2, bench.tokens)

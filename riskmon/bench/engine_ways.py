@@ -7,7 +7,7 @@ target besides log q(y):
   with its KV cache; the prompt is run for every row; the next token comes from the even mixture of the two;
 - Hugging Face `generate(num_return_sequences=n)` on the variant's prompt, whose own scores give log q; then full
   forward passes over prompt and answer give log p, a few rows at a time;
-- `Engine.draw`: a tenth of the draws from the target, the rest from the variant at two strengths; log p and every
+- `LocalEngine.draw`: a tenth of the draws from the target, the rest from the variant at two strengths; log p and every
   log q of every draw.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from riskmon.config import SamplerConfig
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.proposals import count_draws, first_mixture, voices_of
@@ -126,12 +126,12 @@ def full_log_probs(model: LanguageModel, expert: Expert, prompt: Prompt, tokens:
     return torch.cat(sums)
 
 
-def build_engine(model: LanguageModel, experts: tuple[Expert, ...], cap: int) -> Engine:
+def build_engine(model: LanguageModel, experts: tuple[Expert, ...], cap: int) -> LocalEngine:
     """riskmon's engine over the target and the variant."""
-    return Engine(model, experts, voices_of([STRENGTHS]), Sampler(SamplerConfig()), cap)
+    return LocalEngine(model, experts, voices_of([STRENGTHS]), Sampler(SamplerConfig()), cap)
 
 
-def draw_with_engine(engine: Engine, prompt: Prompt, n: int, cap: int, seed: int = 0) -> Weighted:
+def draw_with_engine(engine: LocalEngine, prompt: Prompt, n: int, cap: int, seed: int = 0) -> Weighted:
     """Draws from riskmon's first plan."""
     mixture = first_mixture(len(engine.voices), [(0, None)], cap, DEFENSIVE_SHARE)
     counts = count_draws(mixture, n, DEFENSIVE_SHARE)

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 
 from riskmon.config import Config
-from riskmon.estimate.lanes import Lanes
-from riskmon.estimate.prefix import Prefix, open_prefix
+from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.local.lanes import Lanes
+from riskmon.estimate.engines.local.prefix import Prefix, open_prefix
 from riskmon.estimate.proposals import TARGET, Voice
 from riskmon.estimate.sampler import Sampler, draw_tokens
 from riskmon.estimate.session import Session
@@ -102,6 +103,7 @@ class PublishedMethod:
             config: what the session was opened with.
         """
         self._session = session
+        assert isinstance(session.engine, LocalEngine)
         self._experts = session.engine.experts[:2]
         self._sampler = Sampler(config.model.sampler)
         self._cap = config.model.max_new_tokens

@@ -17,12 +17,12 @@ from riskmon.config import Config
 from riskmon.cycles import estimate_cycle
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.turn import Turn
+from riskmon.devices.process import DeviceWorker
 from riskmon.errors import RiskmonError, UserError, WorkerLost
 from riskmon.records import CycleSummary
 from riskmon.scheduler import Scheduled, Scheduler, overdue
 from riskmon.sensitivity.job import sensitivity_job
 from riskmon.store import Store
-from riskmon.worker import DeviceWorker
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,8 @@ from riskmon.daemon.health import Health
 from riskmon.daemon.reloading import Reloading
 from riskmon.daemon.timetable import JOBS, Part, Timetable
 from riskmon.daemon.turn import DESK, DEVICE, Turn
+from riskmon.devices.base import Loss
+from riskmon.devices.process import DeviceWorker
 from riskmon.errors import StoreUnavailable, WorkerLost
 from riskmon.publish import Facts, Server, build_app, build_role_app
 from riskmon.records import Forecast, Role, Snapshot
@@ -27,7 +29,6 @@ from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import Store, open_store
 from riskmon.traffic.decode import Reason
-from riskmon.worker import DeviceWorker, Loss
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 
 from riskmon.errors import ExpertUnusable, PromptFailed
+from riskmon.estimate.engines.local.lanes import voice_logits
+from riskmon.estimate.engines.local.prefix import open_prefix
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.lanes import voice_logits
 from riskmon.estimate.model import LanguageModel
-from riskmon.estimate.prefix import open_prefix
 from riskmon.estimate.proposals import Voice
 from riskmon.records import Prompt
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from riskmon.errors import PromptFailed
-from riskmon.estimate.jobs import Job
+from riskmon.estimate.engines.jobs import Job
 from riskmon.records import Draws
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from riskmon.config import Config
 from riskmon.estimate.contrast import require_contrast
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.model import LanguageModel, load_model
@@ -54,7 +54,7 @@ def assemble_session(
         experts: the target first. judges: one per harm.
         contrasts: expert name -> mean absolute log-prob difference from the target.
     """
-    engine = Engine(
+    engine = LocalEngine(
         model,
         experts,
         voices_of([expert.ladder for expert in config.experts]),

@@ -26,7 +26,7 @@ from riskmon.config import EstimateConfig
 from riskmon.errors import PromptFailed
 from riskmon.estimate.adapt import log_ratios
 from riskmon.estimate.coverage import GAP_SHARE
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.base import Engine
 from riskmon.estimate.evidence import Reading
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner

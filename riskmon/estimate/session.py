@@ -18,11 +18,11 @@ from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.calibrate.lineage import fitted_marks
 from riskmon.estimate.control import control_slope
 from riskmon.estimate.courses import Course, drive
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.base import Engine
+from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.estimator import estimate_harm
 from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.fingerprint import voices_fingerprint
-from riskmon.estimate.jobs import Job
 from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.model import LanguageModel
@@ -72,7 +72,7 @@ class Session:
         self._judge_errors = judge_errors
         self.planner = Planner(
             engine.voices,
-            [expert.name for expert in engine.experts],
+            engine.expert_names,
             partial(voices_fingerprint, config),
             config.estimate,
             config.model.max_new_tokens,

@@ -21,9 +21,9 @@ import torch
 
 from riskmon.config import ModelConfig, SamplerConfig, ToxicityJudge
 from riskmon.demo.models import cache_folder, convert
+from riskmon.estimate.engines.local.prefix import extend, open_prefix
 from riskmon.estimate.judges import build_judge
 from riskmon.estimate.model import LanguageModel, load_model
-from riskmon.estimate.prefix import extend, open_prefix
 from riskmon.estimate.sampler import Sampler, draw_tokens
 from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Prompt

@@ -17,10 +17,10 @@ from riskmon.daemon.device_jobs import DeviceJobs
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.timetable import Timetable
 from riskmon.daemon.turn import DEVICE, Turn
+from riskmon.devices.base import WorkerInfo
 from riskmon.errors import ModelUnavailable
 from riskmon.scheduler import Scheduler
 from riskmon.store import open_store
-from riskmon.worker import WorkerInfo
 
 AWAY = ModelUnavailable("model.target: there is no folder /models/chat")
 

@@ -11,10 +11,10 @@ from riskmon.daemon.device_jobs import DeviceJobs
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.timetable import Timetable
 from riskmon.daemon.turn import DESK, DEVICE, Turn
+from riskmon.devices.process import DeviceWorker
 from riskmon.reporting.reporter import Reporter
 from riskmon.scheduler import Scheduler
 from riskmon.store import open_store
-from riskmon.worker import DeviceWorker
 
 
 def settings(folder: Path, **sections):

@@ -15,10 +15,10 @@ from tokenizers.processors import TemplateProcessing
 
 from riskmon.config import ExpertConfig, ModelConfig
 from riskmon.errors import ExpertUnusable, ModelUnavailable
+from riskmon.estimate.engines.local.prefix import extend, open_prefix
 from riskmon.estimate.experts import BUILDERS, build_experts
 from riskmon.estimate.model import load_model
 from riskmon.estimate.opening import open_session
-from riskmon.estimate.prefix import extend, open_prefix
 from riskmon.records import Message, Prompt
 
 FORCED = (BAD, WORSE)

@@ -9,12 +9,12 @@ from support.estimates import regex_harm, world_config
 from support.judge_endpoint import Reply, serve
 
 from riskmon.config.sensitivity import SensitivityConfig
+from riskmon.devices.process import DeviceWorker
 from riskmon.errors import WorkerLost
 from riskmon.records import Flag, Position, Prompt, Stratum, WeightedEstimate
 from riskmon.records.sensitivity import SampleKey
 from riskmon.sensitivity.contributors import top_contributors
 from riskmon.sensitivity.job import fresh, sensitivity_job
-from riskmon.worker import DeviceWorker
 
 NOW = datetime(2026, 3, 14, 12, 30, tzinfo=UTC)
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)

@@ -16,8 +16,8 @@ from support.worlds import STEPS, World
 from riskmon.config import Config
 from riskmon.config_file import parse_config
 from riskmon.cycles import estimate_cycle
+from riskmon.devices.process import DeviceWorker
 from riskmon.store import open_store
-from riskmon.worker import DeviceWorker
 
 NOW = datetime(2026, 3, 14, 12, 30, tzinfo=UTC)
 

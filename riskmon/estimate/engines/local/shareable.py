@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 
-from riskmon.estimate.attention import UnknownAttention
-from riskmon.estimate.prefix import open_prefix
-from riskmon.estimate.strands import Strands, score_behind
+from riskmon.estimate.engines.local.attention import UnknownAttention
+from riskmon.estimate.engines.local.prefix import open_prefix
+from riskmon.estimate.engines.local.strands import Strands, score_behind
 
 log = logging.getLogger(__name__)
 

@@ -1,62 +1,21 @@
-"""Jobs: what is to be drawn from each prompt, laid out as rows of one sheet.
+"""The sheet: the draws of several jobs in the making, one row each.
 
-A job is a prompt with its proposals and how many draws each of them gets. All jobs of a call share one sheet: every
-draw is a row, a job's rows lie side by side. A row's uniforms come from its job's own stream, T of them whether they
-are used or not, so that its tokens do not depend on what else is drawn.
+All jobs of a call share one sheet; a job's rows lie side by side. A row's uniforms come from its job's own stream, T of
+them whether they are used or not, so that its tokens do not depend on what else is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.proposals import Proposal, Voice
-from riskmon.records import BoolArray, FloatArray, IntArray, Prompt
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """Draws of one prompt.
-
-    Attributes:
-        prompt: the prompt.
-        proposals: K proposals, proposal 0 being the target.
-        counts: [K] int64, draws from each.
-        rng: the job's own stream.
-    """
-
-    prompt: Prompt
-    proposals: Sequence[Proposal]
-    counts: IntArray
-    rng: np.random.Generator
-
-    @cached_property
-    def owner(self) -> IntArray:
-        """[n] int64, the proposal that draws each row."""
-        return np.repeat(np.arange(len(self.proposals)), self.counts)
-
-    def __len__(self) -> int:
-        return int(self.counts.sum())
-
-    def speaker(self, cap: int) -> IntArray:
-        """[n, T] int64, the voice that draws each token."""
-        spoken = np.array([[p.voice_at(step) for step in range(cap)] for p in self.proposals], dtype=np.int64)
-        mine: IntArray = spoken[self.owner]
-        return mine
-
-    def needed(self, voices: int, cap: int) -> BoolArray:
-        """[voices, T] bool: where a voice speaks in any proposal; the target everywhere."""
-        needed = np.zeros((voices, cap), dtype=bool)
-        needed[0] = True
-        for proposal in self.proposals:
-            needed[proposal.voice, proposal.start : proposal.stop] = True
-        return needed
+from riskmon.estimate.proposals import Voice
+from riskmon.records import BoolArray, FloatArray, IntArray
 
 
 def network_spans(needed: BoolArray, voices: Sequence[Voice], experts: Sequence[Expert]) -> dict[int, range]:

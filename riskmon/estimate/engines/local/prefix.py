@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from riskmon.estimate.attention import base_config
-from riskmon.estimate.kv_cache import RoomyLayer
+from riskmon.estimate.engines.local.attention import base_config
+from riskmon.estimate.engines.local.kv_cache import RoomyLayer
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ from support.estimates import world_config
 from support.worlds import PROMPT
 
 from riskmon import logs
+from riskmon.devices.base import Loss
+from riskmon.devices.process import DeviceWorker
 from riskmon.errors import ModelUnavailable, WorkerLost
 from riskmon.estimate.opening import open_session
 from riskmon.records import Prompt
-from riskmon.worker import DeviceWorker, Loss
 
 
 def never():
@@ -121,7 +122,7 @@ def test_it_ends_with_its_parent_even_when_that_is_killed(world, tmp_path):
         "import sys, time\n"
         "from pathlib import Path\n"
         "from riskmon.config_file import load_config\n"
-        "from riskmon.worker import DeviceWorker\n"
+        "from riskmon.devices.process import DeviceWorker\n"
         "if __name__ == '__main__':\n"
         "    worker = DeviceWorker(load_config(Path(sys.argv[1])))\n"
         "    worker.start(lambda: False)\n"

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from riskmon.estimate.attend import Part, attend, merge
+from riskmon.estimate.engines.local.attend import Part, attend, merge
 
 NAME = "riskmon_shared_context"
 # What attention functions are told of biases, windows, caps and sinks; `None` or absent where a model has none.

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from riskmon.estimate.jobs import Sheet, places
-from riskmon.estimate.lanes import Lanes
+from riskmon.estimate.engines.local.lanes import Lanes
+from riskmon.estimate.engines.local.sheet import Sheet, places
 from riskmon.estimate.memory import release_memory
 from riskmon.estimate.proposals import Voice
 from riskmon.estimate.sampler import Sampler, draw_tokens

@@ -12,17 +12,17 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from riskmon.config import SamplerConfig
 from riskmon.errors import PromptFailed
-from riskmon.estimate.capacity import Memory, probe, rows_that_fit
-from riskmon.estimate.engine import Engine
+from riskmon.estimate.engines.jobs import Job
+from riskmon.estimate.engines.local.capacity import Memory, probe, rows_that_fit
+from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.local.lanes import Lanes
+from riskmon.estimate.engines.local.prefix import open_prefix
+from riskmon.estimate.engines.local.rescoring import Rescorer
 from riskmon.estimate.experts.base import TargetWeights
 from riskmon.estimate.experts.system_prompt import SystemPrompt
 from riskmon.estimate.experts.target import TargetExpert
-from riskmon.estimate.jobs import Job
-from riskmon.estimate.lanes import Lanes
 from riskmon.estimate.opening import open_session
-from riskmon.estimate.prefix import open_prefix
 from riskmon.estimate.proposals import first_mixture, voices_of
-from riskmon.estimate.rescoring import Rescorer
 from riskmon.estimate.sampler import Sampler
 from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Prompt
@@ -216,7 +216,7 @@ def windowed():
     model = language_model(MistralForCausalLM(config).eval())
     weights = TargetWeights(model)
     experts = (TargetExpert(weights), SystemPrompt("persona", "bad worse", weights))
-    return Engine(model, experts, voices_of([(0.5, 1.0)]), Sampler(SamplerConfig()), STEPS)
+    return LocalEngine(model, experts, voices_of([(0.5, 1.0)]), Sampler(SamplerConfig()), STEPS)
 
 
 def test_models_that_keep_copies_draw_exactly_too(windowed):

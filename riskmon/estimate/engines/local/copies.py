@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from riskmon.estimate.prefix import Prefix, extend
+from riskmon.estimate.engines.local.prefix import Prefix, extend
 from riskmon.records import BoolArray, IntArray
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from riskmon.estimate.prefix import Prefix
+from riskmon.estimate.engines.local.prefix import Prefix
 
 _CUDA_SHARE = 0.7
 _CPU_BYTES = 4 * 2**30

@@ -5,7 +5,7 @@ import torch
 from support.worlds import prompt_ids, tiny_llama
 from transformers import MistralConfig, MistralForCausalLM
 
-from riskmon.estimate.prefix import extend, open_prefix
+from riskmon.estimate.engines.local.prefix import extend, open_prefix
 
 ANSWERS = torch.tensor([[6, 7, 2], [2, 2, 9], [5, 6, 7]])
 

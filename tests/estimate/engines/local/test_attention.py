@@ -21,11 +21,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from riskmon.estimate.attend import Part, attend, merge
-from riskmon.estimate.attention import NAME
-from riskmon.estimate.prefix import open_prefix
-from riskmon.estimate.shareable import can_share
-from riskmon.estimate.strands import Strands, score_behind
+from riskmon.estimate.engines.local.attend import Part, attend, merge
+from riskmon.estimate.engines.local.attention import NAME
+from riskmon.estimate.engines.local.prefix import open_prefix
+from riskmon.estimate.engines.local.shareable import can_share
+from riskmon.estimate.engines.local.strands import Strands, score_behind
 
 CPU = torch.device("cpu")
 SIZES = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from riskmon.estimate.engines.local.prefix import Prefix, open_prefix
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
-from riskmon.estimate.prefix import Prefix, open_prefix
 from riskmon.records import Prompt
 
 _KEPT_BYTES = 2**30

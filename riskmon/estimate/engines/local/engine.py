@@ -21,16 +21,17 @@ import numpy as np
 import torch
 
 from riskmon.errors import NumericalFault, PromptFailed
-from riskmon.estimate.batch import Batch
-from riskmon.estimate.capacity import Memory, probe, rows_that_fit
-from riskmon.estimate.contexts import Contexts
+from riskmon.estimate.engines.jobs import Job
+from riskmon.estimate.engines.local.batch import Batch
+from riskmon.estimate.engines.local.capacity import Memory, probe, rows_that_fit
+from riskmon.estimate.engines.local.contexts import Contexts
+from riskmon.estimate.engines.local.lanes import Lanes, Spans
+from riskmon.estimate.engines.local.prefix import Prefix
+from riskmon.estimate.engines.local.rescoring import Rescorer
+from riskmon.estimate.engines.local.sheet import Sheet, network_spans
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.jobs import Job, Sheet, network_spans
-from riskmon.estimate.lanes import Lanes, Spans
 from riskmon.estimate.model import LanguageModel
-from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.proposals import Proposal, Voice, log_densities
-from riskmon.estimate.rescoring import Rescorer
 from riskmon.estimate.sampler import Sampler
 from riskmon.records import BoolArray, Draws, FloatArray, IntArray, Prompt
 
@@ -38,7 +39,7 @@ from riskmon.records import BoolArray, Draws, FloatArray, IntArray, Prompt
 _CHECK_EVERY = 64
 
 
-class Engine:
+class LocalEngine:
     """Draws from mixtures of voices on one device.
 
     Attributes:
@@ -72,6 +73,16 @@ class Engine:
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
         self._overhead = (0, 0.0)
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """Names of the experts, the target first."""
+        return tuple(expert.name for expert in self.experts)
+
+    @property
+    def device(self) -> str:
+        """The torch device."""
+        return str(self._model.device)
 
     def draw(
         self, prompt: Prompt, proposals: Sequence[Proposal], counts: IntArray, rng: np.random.Generator

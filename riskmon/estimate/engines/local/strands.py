@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-from riskmon.estimate.attention import Followers, Sharing, sharing
-from riskmon.estimate.prefix import Prefix
+from riskmon.estimate.engines.local.attention import Followers, Sharing, sharing
+from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.records import BoolArray, IntArray
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from riskmon.estimate.copies import Copies
+from riskmon.estimate.engines.local.copies import Copies
+from riskmon.estimate.engines.local.prefix import Prefix
+from riskmon.estimate.engines.local.shareable import can_share
+from riskmon.estimate.engines.local.strands import Strands
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.proposals import Voice
-from riskmon.estimate.shareable import can_share
-from riskmon.estimate.strands import Strands
 from riskmon.records import IntArray
 
 Spans = dict[int, range]

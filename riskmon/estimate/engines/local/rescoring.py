@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from riskmon.estimate.copies import score_copies
+from riskmon.estimate.engines.local.copies import score_copies
+from riskmon.estimate.engines.local.lanes import voice_logits
+from riskmon.estimate.engines.local.prefix import Prefix
+from riskmon.estimate.engines.local.shareable import can_share
+from riskmon.estimate.engines.local.strands import score_behind
 from riskmon.estimate.experts import Expert
-from riskmon.estimate.lanes import voice_logits
 from riskmon.estimate.memory import release_memory
-from riskmon.estimate.prefix import Prefix
 from riskmon.estimate.proposals import Voice
 from riskmon.estimate.sampler import Sampler
-from riskmon.estimate.shareable import can_share
-from riskmon.estimate.strands import score_behind
 
 # Logits of one piece in float32, per network.
 _LOGIT_BYTES = 128 * 2**20

@@ -1,0 +1,78 @@
+"""The body of the device process: loads the model, then answers question after question."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from riskmon import logs
+from riskmon.config import Config
+from riskmon.devices.base import WorkerInfo
+from riskmon.errors import UserError, WorkerLost
+from riskmon.records import Prompt
+
+if TYPE_CHECKING:
+    from riskmon.estimate.session import Session
+
+log = logging.getLogger(__name__)
+
+
+def serve(pipe: Connection, config: Config, role: str | None) -> None:
+    """Body of the worker process."""
+    # Ctrl-C and a closed terminal reach the whole process group; the daemon decides when the worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logs.speak_as(role)
+    logs.configure(config.logging)
+    threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
+    # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
+    # cores make the model itself many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from riskmon.estimate.opening import open_session
+
+    try:
+        session = open_session(config)
+    except UserError as exc:
+        pipe.send(exc)
+        return
+    pipe.send(
+        WorkerInfo(session.engine.device, tuple(judge.id for judge in session.judges), session.contrasts)
+    )
+    while True:
+        try:
+            question = pipe.recv()
+        except EOFError:
+            return
+        if question[0] == "log":
+            logs.configure(question[1])
+            continue
+        try:
+            pipe.send(_answer(session, *question))
+        except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
+            about = f" on prompt {question[1].id!r}" if isinstance(question[1], Prompt) else ""
+            log.error("the device worker failed to %s%s: %s", question[0], about, logs.describe(exc))
+            pipe.send(WorkerLost(f"{type(exc).__name__}{about}"))
+            return
+
+
+def _answer(session: Session, verb: str, *arguments: Any) -> object:
+    if verb == "estimate":
+        return session.estimate(*arguments, keep=True)
+    if verb == "observe":
+        return session.observe(*arguments)
+    if verb == "refine":
+        return session.refine(*arguments)
+    return session.replan(*arguments)
+
+
+def _follow_parent() -> None:
+    """End with the daemon, also when it is killed: an orphan would hold the device."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""The engine on a device of this process; docs/engine.md tells how it works."""
