@@ -19,7 +19,7 @@ class JudgedResponsesConfig(Section):
         1000,
         ge=0,
         description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth "
-        "of the deadline; 0 judges none",
+        "of the deadline and of the device budget; 0 judges none",
     )
 
 
@@ -50,7 +50,10 @@ class EstimateConfig(Section):
         description="token windows [from, to) of the first plan, in which an expert speaks; outside the target does; "
         "null is the end",
     )
-    device_budget: Duration = Field(timedelta(minutes=30), description="device time of one cycle")
+    device_budget: Duration = Field(
+        timedelta(minutes=30),
+        description="device time of one cycle, over all devices; plans, responses and lost work count too",
+    )
     refine_share: float = Field(
         0.3,
         ge=0,
