@@ -9,7 +9,7 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,12 @@ class Driver:
     file: Path
 
     def show(
-        self, total: int, processes: Mapping[int | str, int] | None = None, *, mig: bool = False, fail: int = 0
+        self,
+        total: int,
+        processes: Mapping[int | str, int] | None = None,
+        *,
+        mig: bool = False,
+        fail: int = 0,
     ) -> None:
         """From now on the GPU is so many percent busy.
 
@@ -58,7 +63,7 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def driver(nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+def driver(nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """An idle GPU, for this process and those it starts."""
     driver = Driver(tmp_path / "gpu")
     driver.show(0)
@@ -67,4 +72,4 @@ def driver(nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     # nvidia-ml-py keeps what it found first.
     monkeypatch.setattr(pynvml, "nvmlLib", None)
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
-    yield driver
+    return driver
