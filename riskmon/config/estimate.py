@@ -145,6 +145,10 @@ class EstimateConfig(Section):
                 raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")
         return self
 
+    def of_draws(self) -> str:
+        """What of it decides draws and their verdicts, as JSON."""
+        return self.model_dump_json(exclude={"device_budget", "sharing", "deadline", "schedule", "hits_kept"})
+
     @property
     def pilot_samples(self) -> int:
         """Draws of a prompt's pilot; 0 where nothing adapts, or where there would be too few to choose from."""
