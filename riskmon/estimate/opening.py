@@ -27,7 +27,7 @@ def open_session(config: Config) -> Session:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
     device = pick_device(config.model.device)
-    meter = Meter.on(device, open_gate(config.estimate.sharing, device))
+    meter = Meter.on(device)
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
@@ -42,6 +42,8 @@ def open_session(config: Config) -> Session:
     experts = build_experts(config.experts, model, config.model)
     with meter.working():
         contrasts = require_contrast(model, experts)
+    # From here on only: whoever waits for a model to load waits without a deadline.
+    meter.gate = open_gate(config.estimate.sharing, device)
     return assemble_session(config, model, experts, judges, contrasts, judge_errors, meter)
 
 

@@ -59,8 +59,8 @@ class UtilizationGate:
             return self._courtesy.resting
         return not self._blind and now - self._seen_at >= self._source.still_s / _STILL_SHARE
 
-    def wait(self, rested: float) -> None:
-        """Return when others have left enough of the device."""
+    def wait(self, rested: float, tell: Callable[[], None]) -> None:
+        """Return when others have left enough of the device; see `riskmon.estimate.meter.Gate`."""
         began = self._now()
         told = False
         while True:
@@ -75,6 +75,7 @@ class UtilizationGate:
                     *(100 * self._courtesy.level, self._most),
                     extra={"utilization": self._courtesy.level},
                 )
+            tell()
             left = self._source.still_s - still
             self._sleep(left if left > 0 else self._every_s)
         self._look_at = self._now() + self._every_s
