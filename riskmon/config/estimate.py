@@ -94,7 +94,8 @@ class EstimateConfig(Section):
     )
     device_budget: Duration = Field(
         timedelta(minutes=30),
-        description="device time of one cycle, over all devices; plans, responses and lost work count too, pauses for others do not",
+        description="device time of one cycle, over all devices; plans, responses and lost work count too, pauses for "
+        "others do not",
     )
     sharing: SharingConfig = Field(
         SharingConfig(), description="when estimation rests for others on the same GPU"
