@@ -136,6 +136,27 @@ def test_a_judge_on_the_cpu_beside_a_gpu_is_no_device_time(model, judge, counted
     assert meter.seconds == counted
 
 
+@pytest.mark.gpu
+def test_kernels_that_were_asked_for_are_waited_for():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    meter = Meter.on(torch.device("cuda"))
+    square = torch.randn(8192, 8192, device="cuda")
+    with meter.working():
+        for _ in range(20):
+            square = square @ square / 8192
+        asked = time.perf_counter()
+        counted = meter.seconds
+        waited = time.perf_counter() - asked
+    assert 0 < waited <= counted
+    begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begun.record()
+    square @ square
+    ended.record()
+    ended.synchronize()
+    assert counted > 10 * begun.elapsed_time(ended) / 1000
+
+
 # ---- sessions
 
 
