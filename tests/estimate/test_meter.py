@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -259,27 +260,43 @@ def test_a_prompt_that_fails_costs_what_it_has_cost(world, tmp_path):
     assert 0 < seconds(results) < session.meter.seconds - before
 
 
+class Turnstile:
+    """Closed for every third that asks."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def closed(self, rested):
+        self.asked += 1
+        return self.asked % 3 == 0
+
+    def wait(self, rested, tell):
+        pass
+
+
 def test_work_gives_way_between_steps_and_comes_out_the_same(judged):
-    """Decoding steps, pieces of rescoring and batches of judges; a rest in the middle changes no result."""
-
-    class Turnstile:
-        asked = rests = 0
-
-        def closed(self, rested):
-            self.asked += 1
-            return self.asked % 3 == 0
-
-        def wait(self, rested, tell):
-            self.rests += 1
-
+    """Once before it begins and before every decoding step; a rest in the middle changes no draw and no estimate."""
     prompt = Prompt("same", PROMPT)
-    before = judged.estimate(prompt)
-    judged.meter.gate = Turnstile()
+    drawn, estimates = judged.draw(prompt), judged.estimate(prompt).estimates
+    assert drawn.lengths.max() == STEPS
+    judged.meter.gate = gate = Turnstile()
     try:
-        after = judged.estimate(prompt)
-        asked = judged.meter.gate.asked
+        again = judged.draw(prompt)
+        asked = gate.asked
+        after = judged.estimate(prompt).estimates
     finally:
         judged.meter.gate = None
-    assert [e.p for e in after.estimates] == [e.p for e in before.estimates]
-    # Two stages of five steps each, and more.
-    assert asked > 2 * STEPS
+    assert asked > STEPS
+    np.testing.assert_array_equal(again.tokens, drawn.tokens)
+    np.testing.assert_array_equal(again.token_log_probs, drawn.token_log_probs)
+    assert [e.p for e in after] == [e.p for e in estimates]
+
+
+def test_judges_give_way_between_batches(judged):
+    judge = judged.judges[1]
+    judged.meter.gate = gate = Turnstile()
+    try:
+        judge.judge(Prompt("x", PROMPT), ["calm"] * 100)
+    finally:
+        judged.meter.gate = None
+    assert gate.asked == -(-100 // judge._batch_size) > 1
