@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -86,11 +87,10 @@ def weights_read(model: LanguageModel) -> int:
 
     Of that table a step reads a row per token.
     """
-    module = model.module
-    inputs, outputs = module.get_input_embeddings(), module.get_output_embeddings()
+    module: Any = model.module
+    inputs = module.get_input_embeddings().weight
     total = sum(weights.nbytes for weights in module.parameters())
-    tied = inputs.weight is outputs.weight
-    return total if tied else total - int(inputs.weight.nbytes)
+    return total if inputs is module.get_output_embeddings().weight else total - int(inputs.nbytes)
 
 
 def _wait(device: torch.device) -> None:
