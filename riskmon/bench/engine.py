@@ -18,6 +18,7 @@ import torch
 from riskmon.bench.engine_cost import Cost
 from riskmon.bench.engine_floor import Floor, render_floor
 from riskmon.bench.engine_trial import OURS, WAYS, EngineBench, Trial, Trials
+from riskmon.bench.engine_ways import WayFailed
 from riskmon.bench.markdown import markdown_table
 from riskmon.estimate.model import pick_device
 
@@ -45,8 +46,12 @@ def run_engine_bench(bench: EngineBench, say: Callable[[str], None]) -> list[Row
     )
     costs: dict[str, list[Cost]] = {way: [] for way in (*WAYS, OURS)}
     for _ in range(bench.rounds):
-        for way, own in costs.items():
-            own.append(trials.run(partial(_cost, way=way)))
+        for way in list(costs):
+            try:
+                costs[way].append(trials.run(partial(_cost, way=way)))
+            except WayFailed as exc:
+                say(f"left out: {exc}\n")
+                del costs[way]
     rows = [Row(way, _median(own)) for way, own in costs.items()]
     say(render_ways(rows, bench.draws, bench.tokens))
     say("")
@@ -61,7 +66,7 @@ def render_ways(rows: list[Row], draws: int, cap: int) -> str:
     header = ("way", "tokens/s", "ms per draw", "memory beyond the model, MiB", "ratio")
     cells = [
         (
-            row.name,
+            row.name if row.cost.pieces == 1 else f"{row.name}, in {row.cost.pieces} pieces",
             f"{draws * cap / row.cost.seconds:,.0f}",
             f"{1000 * row.cost.seconds / draws:,.1f}",
             "unknown" if row.cost.bytes is None else f"{row.cost.bytes / 2**20:,.0f}",
@@ -106,7 +111,8 @@ def _seconds_behind(
 
 def _median(costs: list[Cost]) -> Cost:
     known = [cost.bytes for cost in costs if cost.bytes is not None]
-    return Cost(statistics.median(cost.seconds for cost in costs), max(known) if known else None)
+    seconds = statistics.median(cost.seconds for cost in costs)
+    return Cost(seconds, max(known) if known else None, costs[-1].pieces)
 
 
 def _device_name(device: torch.device) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
-from riskmon.bench.engine_ways import Weighted, full_log_probs
-from riskmon.errors import RiskmonError
+from riskmon.bench.engine_ways import WayFailed, Weighted, full_log_probs
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
 from riskmon.records import Prompt
@@ -30,32 +29,35 @@ def continuous_and_rescore(
     """`generate_batch` on the variant's prompt, then full forward passes of the target.
 
     Raises:
-        RiskmonError: it returned fewer answers than asked for; its log says why.
+        WayFailed: it does not run here, or returned fewer answers than asked for; its log says why.
     """
     module: Any = model.module
     context = experts[1].context(prompt)
     pages_of_a_row = -(-(len(context) + cap) // _PAGE) + 1
-    results = module.generate_batch(
-        [context],
-        generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-            do_sample=True,
-            top_k=0,
-            max_new_tokens=cap,
-            num_return_sequences=n,
-            pad_token_id=0,
-            eos_token_id=-1,
-        ),
-        continuous_batching_config=ContinuousBatchingConfig(
-            page_size=_PAGE,
-            num_blocks=n * pages_of_a_row,
-            max_batch_tokens=max(_TOKENS_AT_ONCE, n),
-            return_logprobs=True,
-            seed=0,
-        ),
-    )
+    try:
+        results = module.generate_batch(
+            [context],
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+                do_sample=True,
+                top_k=0,
+                max_new_tokens=cap,
+                num_return_sequences=n,
+                pad_token_id=0,
+                eos_token_id=-1,
+            ),
+            continuous_batching_config=ContinuousBatchingConfig(
+                page_size=_PAGE,
+                num_blocks=n * pages_of_a_row,
+                max_batch_tokens=max(_TOKENS_AT_ONCE, n),
+                return_logprobs=True,
+                seed=0,
+            ),
+        )
+    except (RuntimeError, ValueError) as exc:
+        raise WayFailed(f"continuous batching does not run here ({type(exc).__name__})") from exc
     answers = [result for result in results.values() if len(result.generated_tokens) == cap]
     if len(answers) < n:
-        raise RiskmonError(f"continuous batching gave {len(answers)} answers of {cap} tokens instead of {n}")
+        raise WayFailed(f"continuous batching gave {len(answers)} answers of {cap} tokens instead of {n}")
     tokens = torch.tensor([answer.generated_tokens for answer in answers], device=model.device)
     own = torch.tensor([answer.logprobs for answer in answers], dtype=torch.float64, device=model.device)
     return Weighted(tokens, full_log_probs(model, experts[0], prompt, tokens), own.sum(1))

@@ -89,7 +89,7 @@ def weights_read(model: LanguageModel) -> int:
     """
     module: Any = model.module
     inputs = module.get_input_embeddings().weight
-    total = sum(weights.nbytes for weights in module.parameters())
+    total: int = sum(weights.nbytes for weights in module.parameters())
     return total if inputs is module.get_output_embeddings().weight else total - int(inputs.nbytes)
 
 

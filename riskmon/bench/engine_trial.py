@@ -12,8 +12,8 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -26,6 +26,7 @@ from riskmon.bench.engine_ways import build_engine, draw_with_engine, generate_a
 from riskmon.errors import ConfigError
 from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert
+from riskmon.estimate.memory import release_memory
 from riskmon.estimate.model import LanguageModel, pick_device
 from riskmon.records import Prompt
 
@@ -82,17 +83,35 @@ class Trial:
         self._device = pick_device(bench.device)
         self._model: LanguageModel = build_model(bench.model, self._device, DTYPES[bench.dtype], bench.layers)
         self._experts: tuple[Expert, ...] = build_experts(self._model)
+        self._pieces: dict[str, int] = {}
 
     @cached_property
     def _engine(self) -> LocalEngine:
         return build_engine(self._model, self._experts, self._bench.tokens)
 
     def cost(self, way: str) -> Cost:
-        """What all draws cost by a way, prompt, decoding and scoring counted."""
+        """What all draws cost by a way, prompt, decoding and scoring counted.
+
+        Where the device has no memory for all of them at once, in as few pieces as it has memory for.
+
+        Raises:
+            WayFailed: the way does not run here.
+            torch.OutOfMemoryError: there is no memory for a single draw.
+        """
         n, cap = self._bench.draws, self._bench.tokens
         self._run(way, random_prompt(self._model, _WARM_PROMPT), _WARM_DRAWS, min(cap, _WARM_TOKENS))
         prompt = random_prompt(self._model, self._bench.prompt)
-        return self._measure(lambda: self._run(way, prompt, n, cap))
+        while True:
+            sizes = _shared_out(n, self._pieces.get(way, 1))
+            try:
+                cost = self._measure(partial(self._run_pieces, way, prompt, sizes))
+            except torch.OutOfMemoryError:
+                if len(sizes) == n:
+                    raise
+                self._pieces[way] = 2 * len(sizes)
+            else:
+                return replace(cost, pieces=len(sizes))
+            release_memory()
 
     def cost_behind(self, length: int, draws: int) -> Cost:
         """What draws of riskmon's cost behind a prompt that was run before the clock starts."""
@@ -109,6 +128,10 @@ class Trial:
         if way == OURS:
             return draw_with_engine(self._engine, prompt, n, self._bench.tokens)
         return WAYS[way](self._model, self._experts, prompt, n, cap)
+
+    def _run_pieces(self, way: str, prompt: Prompt, sizes: list[int]) -> None:
+        for size in sizes:
+            self._run(way, prompt, size, self._bench.tokens)
 
     def _measure(self, work: Callable[[], object]) -> Cost:
         gc.collect()
@@ -151,6 +174,12 @@ class Trials:
     @cached_property
     def _here(self) -> Trial:
         return Trial(self._bench)
+
+
+def _shared_out(n: int, pieces: int) -> list[int]:
+    """n draws in so many pieces, none of them empty."""
+    pieces = min(n, pieces)
+    return [n // pieces + (i < n % pieces) for i in range(pieces)]
 
 
 def _run_apart(bench: EngineBench, what: Callable[[Trial], T]) -> T:

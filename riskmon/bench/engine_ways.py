@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from riskmon.config import SamplerConfig
+from riskmon.errors import RiskmonError
 from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
@@ -33,6 +34,10 @@ STRENGTHS = (0.5, 1.0)
 DEFENSIVE_SHARE = 0.1
 # Rows of a full forward pass: more only take memory.
 _RESCORED_AT_ONCE = 8
+
+
+class WayFailed(RiskmonError):
+    """A way that does not run on this machine; the others do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

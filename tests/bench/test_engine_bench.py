@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -113,6 +114,24 @@ def test_a_trial_measures_every_way_and_what_further_draws_cost():
     assert table[-1].split("|")[-2].strip() == "1.00"
     prefilled = trial.cost_behind(40, 4)
     assert prefilled.seconds > 0
+
+
+def test_a_way_without_memory_for_all_draws_makes_them_in_pieces():
+    """The device has room for three draws of this way, which shows only when it runs out."""
+    sizes = []
+
+    def narrow(_model, _experts, _prompt, n, _cap):
+        if n > 3:
+            raise torch.OutOfMemoryError
+        sizes.append(n)
+
+    trial = Trial(EngineBench("tiny", device="cpu", draws=10, tokens=3, prompt=10))
+    with patch.dict(WAYS, {"two-pass loop": narrow}):
+        cost = trial.cost("two-pass loop")
+        assert (cost.pieces, sizes) == (4, [2, 3, 3, 2, 2])  # the first two warm up
+        assert "two-pass loop, in 4 pieces" in render_ways([Row("two-pass loop", cost)], 10, 3)
+        with patch.object(trial, "_pieces", {"two-pass loop": 10}):
+            assert trial.cost("two-pass loop").pieces == 10
 
 
 @pytest.mark.slow
