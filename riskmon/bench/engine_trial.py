@@ -37,8 +37,9 @@ WAYS = {
     "generate + rescoring": generate_and_rescore,
     "continuous batching + rescoring": continuous_and_rescore,
 }
-# What is done once a process is nobody's cost.
-_WARM_PROMPT, _WARM_DRAWS, _WARM_TOKENS = 8, 2, 2
+# What is done once a process is nobody's cost: on the CPU a few draws show it, on CUDA kernels are chosen, and steps
+# recorded, for the very sizes that are measured.
+_WARM_PROMPT, _WARM_DRAWS = 8, 2
 
 T = TypeVar("T")
 
@@ -98,12 +99,14 @@ class Trial:
             WayFailed: the way does not run here.
             torch.OutOfMemoryError: there is no memory for a single draw.
         """
-        n, cap = self._bench.draws, self._bench.tokens
-        self._run(way, random_prompt(self._model, _WARM_PROMPT), _WARM_DRAWS, min(cap, _WARM_TOKENS))
+        n = self._bench.draws
+        self._run(way, random_prompt(self._model, _WARM_PROMPT), _WARM_DRAWS)
         prompt = random_prompt(self._model, self._bench.prompt)
         while True:
             sizes = _shared_out(n, self._pieces.get(way, 1))
             try:
+                if self._device.type == "cuda":
+                    self._run_pieces(way, prompt, sizes)
                 cost = self._measure(partial(self._run_pieces, way, prompt, sizes))
             except torch.OutOfMemoryError:
                 if len(sizes) == n:
@@ -116,7 +119,7 @@ class Trial:
     def cost_behind(self, length: int, draws: int) -> Cost:
         """What draws of riskmon's cost behind a prompt that was run before the clock starts."""
         prompt, cap = random_prompt(self._model, length), self._bench.tokens
-        draw_with_engine(self._engine, prompt, _WARM_DRAWS, cap)
+        draw_with_engine(self._engine, prompt, draws if self._device.type == "cuda" else _WARM_DRAWS, cap)
         return self._measure(lambda: draw_with_engine(self._engine, prompt, draws, cap))
 
     def floor(self) -> Floor:
@@ -124,14 +127,15 @@ class Trial:
         prompt = random_prompt(self._model, self._bench.prompt)
         return step_floor(self._model, self._experts, prompt, self._bench.draws, self._bench.tokens)
 
-    def _run(self, way: str, prompt: Prompt, n: int, cap: int) -> object:
+    def _run(self, way: str, prompt: Prompt, n: int) -> object:
+        cap = self._bench.tokens
         if way == OURS:
-            return draw_with_engine(self._engine, prompt, n, self._bench.tokens)
+            return draw_with_engine(self._engine, prompt, n, cap)
         return WAYS[way](self._model, self._experts, prompt, n, cap)
 
     def _run_pieces(self, way: str, prompt: Prompt, sizes: list[int]) -> None:
         for size in sizes:
-            self._run(way, prompt, size, self._bench.tokens)
+            self._run(way, prompt, size)
 
     def _measure(self, work: Callable[[], object]) -> Cost:
         gc.collect()
