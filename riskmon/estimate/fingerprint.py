@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from riskmon.config import Config, ExpertConfig, ModelConfig
+from riskmon.config import Config, ExpertConfig, ModelConfig, VllmEngine
 
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
@@ -19,8 +19,9 @@ _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 def voices_fingerprint(config: Config) -> str:
     """Sixteen hexadecimal digits."""
     digest = hashlib.sha256()
-    model = config.model.model_dump_json(exclude={"device", "batch_rows"})
+    model = config.model.model_dump_json(exclude={"device", "batch_rows", "engine"})
     digest.update(model.encode())
+    digest.update(_served_name(config.model).encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
         digest.update(expert.model_dump_json().encode())
@@ -36,8 +37,9 @@ def target_fingerprint(model: ModelConfig) -> str:
     A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
     """
     digest = hashlib.sha256()
-    elsewhere = {"target", "revision", "device", "batch_rows", "max_new_tokens"}
+    elsewhere = {"target", "revision", "device", "batch_rows", "engine", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
+    digest.update(_served_name(model).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)
     else:
@@ -54,6 +56,11 @@ def expert_fingerprint(expert: ExpertConfig) -> str:
     if path is not None:
         _add_files(digest, path)
     return digest.hexdigest()[:16]
+
+
+def _served_name(model: ModelConfig) -> str:
+    """The name of the target at a server; empty where its weights are here. Where the server is does not matter."""
+    return (model.engine.model or model.target) if isinstance(model.engine, VllmEngine) else ""
 
 
 def _add_files(digest: hashlib._Hash, name: str | Path) -> None:
