@@ -1,13 +1,14 @@
-"""From a configuration to a session: model, experts and judges loaded, and checked against one another."""
+"""From a configuration to a session: judges, and model and experts here or at a server, checked against one another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from riskmon.config import Config
+from riskmon.config import Config, VllmEngine
 from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.vllm.opening import check_engine, open_engine
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.model import LanguageModel, load_model
@@ -34,6 +35,10 @@ def open_session(config: Config) -> Session:
         for harm, judge in zip(config.all_harms, judges, strict=True)
         if harm.calibration is not None
     }
+    if isinstance(config.model.engine, VllmEngine):
+        served, rendering = open_engine(config)
+        contrasts = check_engine(served, config)
+        return Session(config, rendering, served, judges, contrasts, judge_errors)
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
     contrasts = require_contrast(model, experts)
@@ -48,7 +53,7 @@ def assemble_session(
     contrasts: dict[str, float],
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
 ) -> Session:
-    """A session from parts that are loaded already.
+    """A session with the local engine, from parts that are loaded already.
 
     Args:
         experts: the target first. judges: one per harm.

@@ -1,0 +1,59 @@
+"""From a configuration to an engine at a server: reached, known by its names, and reading the same tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from riskmon.config import Config, VllmEngine
+from riskmon.errors import ModelUnavailable, WorkerLost
+from riskmon.estimate.engines.vllm.checks import check_names, check_vocabulary, require_sound
+from riskmon.estimate.engines.vllm.engine import VllmEngine as Engine
+from riskmon.estimate.engines.vllm.server import VllmServer
+from riskmon.estimate.engines.vllm.speakers import adapters_of, build_speakers
+from riskmon.estimate.rendering import Rendering, load_rendering
+
+
+def open_engine(config: Config) -> tuple[Engine, Rendering]:
+    """Reach the server and check what it serves; draws are checked by `check_engine`.
+
+    Raises:
+        ModelUnavailable: the server is away, has not what is configured, or reads text as other tokens; or the
+            target's tokenizer cannot be loaded here.
+        ExpertUnusable: an adapter is none, or a begun answer has no tokens.
+    """
+    settings = config.model.engine
+    assert isinstance(settings, VllmEngine)
+    server = VllmServer(settings)
+    target = settings.model or config.model.target
+    served = server.models()
+    check_names(served, target, adapters_of(config.experts), server.place)
+    rendering = _within(load_rendering(config.model), served[target].context_length)
+    try:
+        check_vocabulary(server, target, rendering)
+    except WorkerLost as exc:
+        raise _gone(exc) from exc
+    speakers = build_speakers(config, rendering)
+    return Engine(server, rendering, speakers, config.model.max_new_tokens, settings.concurrency), rendering
+
+
+def check_engine(engine: Engine, config: Config) -> dict[str, float]:
+    """Expert name -> how far it is from the target, where drawing and scoring agree; see `checks`.
+
+    Raises:
+        ModelUnavailable: they do not agree, or the server is away.
+        ExpertUnusable: an expert equals the target.
+    """
+    try:
+        return require_sound(engine, config)
+    except WorkerLost as exc:
+        raise _gone(exc) from exc
+
+
+def _within(rendering: Rendering, length: int | None) -> Rendering:
+    """The same with the server's context, in which scoring makes one token more than the answer has."""
+    lengths = [limit for limit in (rendering.context_length, length) if limit is not None]
+    return replace(rendering, context_length=min(lengths) - 1 if lengths else None)
+
+
+def _gone(exc: WorkerLost) -> ModelUnavailable:
+    return ModelUnavailable(f"{exc}; see its log, and start it again")
