@@ -142,10 +142,13 @@ def double(world: ServedWorld, **settings: Any) -> Iterator[Double]:
 
         def do_GET(self) -> None:
             seen.keys.add(self.headers.get("Authorization"))
-            self._send(Reply(body=json.dumps(seen.models()).encode()))
+            known = self.path == "/v1/models"
+            self._send(Reply(body=json.dumps(seen.models()).encode()) if known else error(404, "Not Found"))
 
         def do_POST(self) -> None:
-            self._send(seen.complete(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = self.path == "/v1/completions"
+            self._send(seen.complete(body) if known else error(404, "Not Found"))
 
         def _send(self, reply: Reply) -> None:
             payload = reply.payload()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from riskmon.config import Config, VllmEngine
-from riskmon.errors import ModelUnavailable, WorkerLost
+from riskmon.errors import ModelUnavailable, PromptFailed, WorkerLost
 from riskmon.estimate.engines.vllm.checks import check_names, check_vocabulary, require_sound
 from riskmon.estimate.engines.vllm.engine import VllmEngine as Engine
 from riskmon.estimate.engines.vllm.server import VllmServer
@@ -32,6 +32,8 @@ def open_engine(config: Config) -> tuple[Engine, Rendering]:
         check_vocabulary(server, target, rendering)
     except WorkerLost as exc:
         raise _gone(exc) from exc
+    except PromptFailed as exc:
+        raise ModelUnavailable(f"the vLLM server at {server.place} cannot read a plain text: {exc}") from exc
     speakers = build_speakers(config, rendering)
     return Engine(server, rendering, speakers, config.model.max_new_tokens, settings.concurrency), rendering
 

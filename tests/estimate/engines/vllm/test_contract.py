@@ -70,7 +70,7 @@ def experts(world):
 
 @pytest.fixture(scope="module")
 def session(world, url, experts):
-    return open_session(served_config(world, url, experts, samples=100))
+    return open_session(served_config(world, url, experts, samples=60))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,11 @@ def draw(session, counts, *, proposals=PROPOSALS, seed=0, name="a"):
 
 def answers_of(draws):
     return [row[:length].tolist() for row, length in zip(draws.tokens, draws.lengths, strict=True)]
+
+
+def off_by(values, truth):
+    """How many of its standard errors the mean of these lies from the truth."""
+    return (np.mean(values) - truth) / (np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +194,11 @@ def test_the_same_stream_gives_the_same_draws_however_rows_are_grouped(session, 
 
 def test_weights_average_to_one_and_estimates_meet_the_truth(session, world):
     """Over prompts with streams of their own, all of the same text."""
-    results = session.estimate_many([Prompt(f"p{i}", PROMPT) for i in range(10)])
+    results = session.estimate_many([Prompt(f"p{i}", PROMPT) for i in range(24)])
     for place, (harm, tokens) in enumerate(HARMS.items()):
-        values = np.array([result.estimates[place].p for result in results])
-        off = (values.mean() - world.truth(tokens)) / (values.std(ddof=1) / np.sqrt(len(values)))
-        assert abs(off) < 4, harm
-    means = [result.estimates[0].weight_mean for result in results]
-    assert np.mean(means) == pytest.approx(1, abs=0.1)
+        estimates = [result.estimates[place].p for result in results]
+        assert abs(off_by(estimates, world.truth(tokens))) < 4, harm
+    assert abs(off_by([result.estimates[0].weight_mean for result in results], 1.0)) < 4
     assert "PATH_MISMATCH" not in {flag for result in results for flag in result.estimates[0].flags}
 
 
