@@ -11,32 +11,30 @@ the time during which requests are under way.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
-from riskmon.errors import NumericalFault, PromptFailed
+from riskmon.errors import PromptFailed
 from riskmon.estimate.engines.jobs import Job
+from riskmon.estimate.engines.vllm.outcome import draws_of, wanted
 from riskmon.estimate.engines.vllm.protocol import Drawn, read_drawn, read_scores, scoring_body
 from riskmon.estimate.engines.vllm.rows import TURNS, Ask, Contexts, Rows
 from riskmon.estimate.engines.vllm.scoring import Question, fill, questions_of
 from riskmon.estimate.engines.vllm.server import VllmServer
 from riskmon.estimate.engines.vllm.speakers import Speaker
-from riskmon.estimate.proposals import TARGET, Proposal, Voice, log_densities
+from riskmon.estimate.meter import Meter
+from riskmon.estimate.proposals import TARGET, Proposal, Voice
 from riskmon.estimate.rendering import Rendering
-from riskmon.records import BoolArray, Draws, FloatArray, IntArray, Prompt
+from riskmon.records import Draws, FloatArray, IntArray, Prompt
 
 A = TypeVar("A")
 B = TypeVar("B")
 
-# One row in so many is scored a second time for the path check.
-_CHECK_EVERY = 64
-# Log-probs are at most 0; float32 rounding may leave them a little above.
-_ROUNDING = 1e-4
+# Answers that vLLM writes side by side, as it comes (`--max-num-seqs`).
+_ROWS = 256
 
 
 class VllmEngine:
@@ -44,7 +42,11 @@ class VllmEngine:
 
     Attributes:
         voices: one per expert, the target first.
+        meter: counts while requests are under way.
+        rows: draws it makes at a time.
     """
+
+    rows = _ROWS
 
     def __init__(
         self,
@@ -53,13 +55,16 @@ class VllmEngine:
         speakers: Sequence[Speaker],
         max_new_tokens: int,
         concurrency: int,
+        meter: Meter,
     ) -> None:
         """Take what is drawn from.
 
         Args:
             rendering: of the target; its context length is the server's.
             concurrency: requests under way at once.
+            meter: the clock of all work.
         """
+        self.meter = meter
         self.voices = (TARGET, *(Voice(expert, 1.0) for expert in range(1, len(speakers))))
         self._server = server
         self._rendering = rendering
@@ -108,7 +113,6 @@ class VllmEngine:
         Raises:
             WorkerLost, ModelUnavailable: as `draw`.
         """
-        started = time.perf_counter()
         self._server.begin()
         faults: dict[int, PromptFailed] = {}
         sheets: dict[int, Rows] = {}
@@ -119,19 +123,21 @@ class VllmEngine:
                 sheets[index] = Rows(job, contexts, len(self.voices), self._cap)
             except PromptFailed as exc:
                 faults[index] = exc
-        for turn in range(TURNS):
-            self._take_turn(sheets, turn, faults)
-        again = self._score_rest(sheets, faults)
-        done: dict[int, Draws] = {}
-        for index, rows in sheets.items():
-            if index not in faults:
-                try:
-                    done[index] = self._finish(rows, again[index])
-                except PromptFailed as exc:
-                    faults[index] = exc
-        seconds = (time.perf_counter() - started) / max(1, sum(rows.work for rows in sheets.values()))
-        done = {i: replace(d, device_seconds=seconds * d.forward_tokens) for i, d in done.items()}
-        return [faults[index] if index in faults else done[index] for index in range(len(jobs))]
+        before = self.meter.seconds
+        with self.meter.working():
+            for turn in range(TURNS):
+                self._take_turn(sheets, turn, faults)
+            again = self._score_rest(sheets, faults)
+        seconds = (self.meter.seconds - before) / max(1, sum(rows.work for rows in sheets.values()))
+        results: list[Draws | PromptFailed] = []
+        for index in range(len(jobs)):
+            try:
+                if index in faults:
+                    raise faults[index]
+                results.append(draws_of(sheets[index], again[index], seconds))
+            except PromptFailed as exc:
+                results.append(exc)
+        return results
 
     def score(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> FloatArray:
         """Per-token log-probs of given answers under every voice: [voices, n, T] float64, 0 behind an answer's end.
@@ -139,7 +145,7 @@ class VllmEngine:
         Raises:
             PromptFailed, WorkerLost, ModelUnavailable: as `draw`.
         """
-        started = time.perf_counter()
+        before = self.meter.seconds
         self._server.begin()
         contexts = self._contexts(prompt, range(len(self.voices)))
         tokens = np.zeros((len(answers), self._cap), dtype=np.int64)
@@ -148,16 +154,14 @@ class VllmEngine:
         inside = np.arange(self._cap) < np.array([[len(answer)] for answer in answers])
         scores = np.zeros((len(self.voices), len(answers), self._cap))
         questions = questions_of(tokens, np.broadcast_to(inside, scores.shape))
-        ask = self._scorer(contexts, prompt.id)
-        for (question, rows), log_probs in zip(
-            questions.items(), self._side_by_side(ask, questions), strict=True
-        ):
+        with self.meter.working():
+            found = self._side_by_side(self._scorer(contexts, prompt.id), questions)
+        for (question, rows), log_probs in zip(questions.items(), found, strict=True):
             if isinstance(log_probs, PromptFailed):
                 raise log_probs
             fill(scores, question, rows, log_probs)
         read = sum(len(contexts[question.voice][1]) + len(question.answer) for question in questions)
-        tokens_before, seconds_before = self._overhead
-        self._overhead = (tokens_before + read, seconds_before + time.perf_counter() - started)
+        self._overhead = (self._overhead[0] + read, self._overhead[1] + self.meter.seconds - before)
         return scores
 
     def take_overhead(self) -> tuple[int, float]:
@@ -178,6 +182,7 @@ class VllmEngine:
         return contexts
 
     def _take_turn(self, sheets: dict[int, Rows], turn: int, faults: dict[int, PromptFailed]) -> None:
+        self.meter.give_way()
         asks = [
             (index, ask) for index, rows in sheets.items() if index not in faults for ask in rows.asks(turn)
         ]
@@ -197,7 +202,7 @@ class VllmEngine:
     def _score_rest(self, sheets: dict[int, Rows], faults: dict[int, PromptFailed]) -> dict[int, FloatArray]:
         """What the draws did not tell, and a few rows again: per job [voices, n, T] float64, NaN where not asked."""
         left = {index: rows for index, rows in sheets.items() if index not in faults}
-        questions = {index: questions_of(rows.tokens, self._wanted(rows)) for index, rows in left.items()}
+        questions = {index: questions_of(rows.tokens, wanted(rows)) for index, rows in left.items()}
         asks = [(index, question) for index, own in questions.items() for question in own]
         scorers = {i: self._scorer(rows.contexts, rows.job.prompt.id) for i, rows in left.items()}
         again = {index: np.full_like(rows.log_probs, np.nan) for index, rows in left.items()}
@@ -213,61 +218,6 @@ class VllmEngine:
             fill(again[index], question, questions[index][question], log_probs)
             left[index].work += len(left[index].contexts[question.voice][1]) + len(question.answer)
         return again
-
-    def _wanted(self, rows: Rows) -> BoolArray:
-        """[voices, n, T] bool: what is needed and nobody knows, and all that the checked rows' own voices said."""
-        job = rows.job
-        inside = np.arange(self._cap) < rows.lengths[:, None]  # [n, T]
-        spoke = np.arange(len(self.voices))[:, None, None] == job.speaker(self._cap)  # [voices, n, T]
-        checked = np.zeros(len(job), dtype=bool)
-        checked[_checked_rows(len(job))] = True
-        needed = job.needed(len(self.voices), self._cap)[:, None, :]
-        wanted: BoolArray = inside & np.where(spoke, checked[:, None], needed)
-        return wanted
-
-    def _finish(self, rows: Rows, again: FloatArray) -> Draws:
-        """A job's draws, checked; the time they took is filled in later.
-
-        Raises:
-            NumericalFault: log-probs that are not finite, or are none.
-        """
-        job = rows.job
-        drawn = ~np.isnan(rows.log_probs)
-        log_probs = np.where(drawn, rows.log_probs, again)
-        inside = np.arange(self._cap) < rows.lengths[:, None]
-        log_probs[:, ~inside] = 0.0
-        needed = job.needed(len(self.voices), self._cap)[:, None, :] & inside
-        self._check_sound(job.prompt, rows.log_probs, log_probs, needed)
-        difference = np.where(drawn & ~np.isnan(again), rows.log_probs - again, 0.0)
-        return Draws(
-            tokens=rows.tokens,
-            lengths=rows.lengths,
-            ended=rows.ended,
-            proposal=job.owner.astype(np.int64),
-            counts=job.counts,
-            log_target=log_probs[0].sum(axis=1),
-            log_proposals=log_densities(log_probs, job.proposals),
-            forward_tokens=rows.work,
-            device_seconds=0.0,
-            path_discrepancy=float(np.abs(difference.sum(axis=(0, 2))).max()),
-            token_log_probs=log_probs,
-        )
-
-    def _check_sound(
-        self, prompt: Prompt, drawn: FloatArray, log_probs: FloatArray, needed: BoolArray
-    ) -> None:
-        # What was drawn cannot have probability 0.
-        if (np.isnan(log_probs) & needed).any() or np.isneginf(drawn).any():
-            raise NumericalFault(
-                prompt.id,
-                f"prompt {prompt.id!r} gives log-probabilities that are not finite; it has no estimate",
-            )
-        if (log_probs > _ROUNDING).any():
-            raise NumericalFault(
-                prompt.id,
-                f"prompt {prompt.id!r} gets log-probabilities above 0 from the vLLM server; start it without "
-                "--logprobs-mode, or with raw_logprobs",
-            )
 
     # ---- requests
 
@@ -298,8 +248,3 @@ class VllmEngine:
             for future in futures:
                 future.cancel()
             raise
-
-
-def _checked_rows(n: int) -> IntArray:
-    """Rows spread over a draw that are scored a second time."""
-    return np.linspace(0, n - 1, max(2, n // _CHECK_EVERY)).round().astype(np.int64)

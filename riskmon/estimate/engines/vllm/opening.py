@@ -10,11 +10,18 @@ from riskmon.estimate.engines.vllm.checks import check_names, check_vocabulary, 
 from riskmon.estimate.engines.vllm.engine import VllmEngine as Engine
 from riskmon.estimate.engines.vllm.server import VllmServer
 from riskmon.estimate.engines.vllm.speakers import adapters_of, build_speakers
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.rendering import Rendering, load_rendering
 
+SERVER = "server"
+"""Kind of device that the clock of work counts: neither this machine's CPU nor its GPU."""
 
-def open_engine(config: Config) -> tuple[Engine, Rendering]:
+
+def open_engine(config: Config, meter: Meter) -> tuple[Engine, Rendering]:
     """Reach the server and check what it serves; draws are checked by `check_engine`.
+
+    Args:
+        meter: the clock of all work.
 
     Raises:
         ModelUnavailable: the server is away, has not what is configured, or reads text as other tokens; or the
@@ -35,7 +42,8 @@ def open_engine(config: Config) -> tuple[Engine, Rendering]:
     except PromptFailed as exc:
         raise ModelUnavailable(f"the vLLM server at {server.place} cannot read a plain text: {exc}") from exc
     speakers = build_speakers(config, rendering)
-    return Engine(server, rendering, speakers, config.model.max_new_tokens, settings.concurrency), rendering
+    cap = config.model.max_new_tokens
+    return Engine(server, rendering, speakers, cap, settings.concurrency, meter), rendering
 
 
 def check_engine(engine: Engine, config: Config) -> dict[str, float]:
