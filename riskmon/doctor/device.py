@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from riskmon.config import CascadeJudge, Config, ExpertConfig, HarmConfig, JudgeConfig
+from riskmon.config import CascadeJudge, Config, ExpertConfig, HarmConfig, JudgeConfig, VllmEngine
 from riskmon.doctor.finding import Check, Finding, Level, guarded
+from riskmon.doctor.served import check_room, check_server, describe_rendering
 from riskmon.publish.figures import exact, number, span
 from riskmon.statistics import false_alarm_floor, load_judge_error, sensitivity
 
@@ -22,25 +24,44 @@ if TYPE_CHECKING:
     from riskmon.estimate.experts.base import TargetWeights
     from riskmon.estimate.judges import Judge
     from riskmon.estimate.model import LanguageModel
+    from riskmon.estimate.session import Session
 
 log = logging.getLogger(__name__)
 
+_NOT_MEASURED = "not measured, since a part of the estimate is missing"
 _HARMLESS = "Once upon a time a friendly dog found a ball in the garden."
 
 
 def check_device(config: Config) -> Check[None]:
     """Load all there is, compare, judge, and estimate one prompt."""
     judges = yield from _judges(config)
+    if isinstance(config.model.engine, VllmEngine):
+        yield from _served(config, judges)
+        return
     log.info("loading the model")
     model = yield from guarded("model", _model(config))
     if model is None:
         return
     experts = yield from _experts(config, model)
     if None in judges or None in experts:
-        yield Finding(Level.WARNING, "cost", "not measured, since a part of the estimate is missing")
+        yield Finding(Level.WARNING, "cost", _NOT_MEASURED)
         return
-    log.info("estimating one prompt")
-    yield from guarded("cost", _cost(config, model, [e for e in experts if e], [j for j in judges if j]))
+    from riskmon.estimate.opening import assemble_session
+
+    parts = (model, [e for e in experts if e], [j for j in judges if j])
+    yield from guarded("cost", _cost(config, assemble_session(config, *parts, {})))
+
+
+def _served(config: Config, judges: Sequence[Judge | None]) -> Check[None]:
+    """The same where a server draws: no weights are loaded here."""
+    from riskmon.estimate.session import Session
+
+    engine, rendering = yield from check_server(config)
+    if engine is None or rendering is None or None in judges:
+        yield Finding(Level.WARNING, "cost", _NOT_MEASURED)
+        return
+    session = Session(config, rendering, engine, [judge for judge in judges if judge], {})
+    yield from guarded("cost", _cost(config, session))
 
 
 def check_calibration(harm: HarmConfig, judge: Judge | None) -> Check[None]:
@@ -60,21 +81,11 @@ def _model(config: Config) -> Check[LanguageModel]:
     from riskmon.estimate.model import load_model
 
     model = load_model(config.model)
-    length = (
-        "unlimited context" if model.context_length is None else f"context of {model.context_length} tokens"
-    )
-    template = "the tokenizer's chat template" if model.chat_template else "no chat template"
     dtype = str(next(model.module.parameters()).dtype).removeprefix("torch.")
     yield Finding(
-        Level.OK, "model", f"{config.model.target} on {model.device}, {dtype}, {length}, {template}"
+        Level.OK, "model", f"{config.model.target} on {model.device}, {dtype}, {describe_rendering(model)}"
     )
-    if model.context_length is not None and config.model.max_new_tokens >= model.context_length:
-        yield Finding(
-            Level.FAILED,
-            "model",
-            f"model.max_new_tokens is {config.model.max_new_tokens}, which leaves no room for a prompt in a context of "
-            f"{model.context_length} tokens; lower it",
-        )
+    yield from check_room(config, model)
     return model
 
 
@@ -161,12 +172,11 @@ def _verdict(subject: str, judge: Judge, cut: float) -> Finding:
     return Finding(Level.OK, subject, text)
 
 
-def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: list[Judge]) -> Check[None]:
+def _cost(config: Config, session: Session) -> Check[None]:
     """What one prompt costs, and how many the device budget holds."""
     from riskmon.estimate.contrast import CALIBRATION_PROMPTS
-    from riskmon.estimate.opening import assemble_session
 
-    session = assemble_session(config, model, experts, judges, {})
+    log.info("estimating one prompt")
     started = time.monotonic()
     result = session.estimate(CALIBRATION_PROMPTS[0])
     wall = time.monotonic() - started

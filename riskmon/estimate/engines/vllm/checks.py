@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from riskmon.config import Config
-from riskmon.errors import ExpertUnusable, ModelUnavailable, PromptFailed
+from riskmon.errors import ExpertUnusable, ModelUnavailable
 from riskmon.estimate.contrast import CALIBRATION_PROMPTS
 from riskmon.estimate.engines.base import Engine
 from riskmon.estimate.engines.vllm.protocol import text_body
@@ -122,23 +121,6 @@ def probe(engine: Engine, max_new_tokens: int, seed: int) -> Probe:
     means = np.concatenate(apart, axis=1).mean(axis=1)
     contrasts = dict(zip(engine.expert_names[1:], map(float, means), strict=True))
     return Probe(worst, float(np.concatenate(noise).mean()), contrasts)
-
-
-def require_sound(engine: Engine, config: Config) -> dict[str, float]:
-    """The contrasts of the experts, if drawing and scoring agree and every expert differs from the target.
-
-    Raises:
-        ModelUnavailable: they do not, or a plain prompt cannot be drawn from.
-        ExpertUnusable: an expert equals the target.
-        WorkerLost: the server is away.
-    """
-    try:
-        found = probe(engine, config.model.max_new_tokens, config.estimate.seed)
-    except PromptFailed as exc:
-        raise ModelUnavailable(f"{engine.device} cannot read a plain prompt: {exc}") from exc
-    require_agreement(found, config.estimate.path_tolerance, engine.device)
-    require_contrast(found, engine.expert_names[1:])
-    return found.contrasts
 
 
 def require_agreement(found: Probe, tolerance: float, place: str) -> None:

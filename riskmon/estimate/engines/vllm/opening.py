@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from riskmon.config import Config, VllmEngine
 from riskmon.errors import ModelUnavailable, PromptFailed, WorkerLost
-from riskmon.estimate.engines.vllm.checks import check_names, check_vocabulary, require_sound
+from riskmon.estimate.engines.vllm.checks import (
+    Probe,
+    check_names,
+    check_vocabulary,
+    probe,
+    require_agreement,
+    require_contrast,
+)
 from riskmon.estimate.engines.vllm.engine import VllmEngine as Engine
 from riskmon.estimate.engines.vllm.server import VllmServer
 from riskmon.estimate.engines.vllm.speakers import adapters_of, build_speakers
@@ -50,13 +57,28 @@ def check_engine(engine: Engine, config: Config) -> dict[str, float]:
     """Expert name -> how far it is from the target, where drawing and scoring agree; see `checks`.
 
     Raises:
-        ModelUnavailable: they do not agree, or the server is away.
+        ModelUnavailable: as `probe_engine`.
         ExpertUnusable: an expert equals the target.
     """
+    found = probe_engine(engine, config)
+    require_contrast(found, engine.expert_names[1:])
+    return found.contrasts
+
+
+def probe_engine(engine: Engine, config: Config) -> Probe:
+    """What a few answers show, where drawing and scoring agree.
+
+    Raises:
+        ModelUnavailable: they do not agree, a plain prompt cannot be drawn from, or the server is away.
+    """
     try:
-        return require_sound(engine, config)
+        found = probe(engine, config.model.max_new_tokens, config.estimate.seed)
+    except PromptFailed as exc:
+        raise ModelUnavailable(f"{engine.device} cannot read a plain prompt: {exc}") from exc
     except WorkerLost as exc:
         raise _gone(exc) from exc
+    require_agreement(found, config.estimate.path_tolerance, engine.device)
+    return found
 
 
 def _within(rendering: Rendering, length: int | None) -> Rendering:
