@@ -167,7 +167,7 @@ def test_a_worker_is_lost_with_its_server_and_comes_back_with_it(world, server):
         (whole,) = worker.estimate([Prompt("a", PROMPT)], until, never)
         asked = len(server.bodies)
         server.misbehave = lambda number, body: Reply(status=503) if number > asked + 3 else None
-        with pytest.raises((WorkerLost, ModelUnavailable), match="the vLLM server at 127.0.0.1"):
+        with pytest.raises((WorkerLost, ModelUnavailable), match=r"the vLLM server at 127\.0\.0\.1"):
             list(worker.estimate([Prompt(name, PROMPT) for name in "bcdefg"], until, never))
         assert losses
         server.misbehave = lambda number, body: None

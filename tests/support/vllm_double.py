@@ -115,12 +115,16 @@ class Double:
         chance = torch.Generator().manual_seed(seed)
         tokens: list[int] = []
         log_probs: list[float] = []
+        likeliest: list[dict[str, float]] = []
         while len(tokens) < body["max_tokens"] and (not tokens or tokens[-1] not in body["stop_token_ids"]):
             logits = self._logits(body["model"], ids + tokens)[-1].double()
             token = int(torch.multinomial((logits / self.temperature).softmax(-1), 1, generator=chance))
             tokens.append(token)
-            log_probs.append(float(logits.log_softmax(-1)[token]) + self.shift)
-        return {"token_ids": tokens, "logprobs": {"token_logprobs": log_probs}}
+            told = (logits.log_softmax(-1) + self.shift).tolist()
+            log_probs.append(told[token])
+            top = max(range(len(told)), key=told.__getitem__)
+            likeliest.append({f"word {i}": told[i] for i in {token, top}})
+        return {"token_ids": tokens, "logprobs": {"token_logprobs": log_probs, "top_logprobs": likeliest}}
 
 
 def error(status: int, message: str) -> Reply:

@@ -4,6 +4,10 @@
 - A text has the same token ids there as here: ids go in and come out, so the vocabularies must be one.
 - Answers to the calibration prompts, drawn from every voice, get the same log-probs when they are scored. A server that
   draws and scores by different rules (a sampler of its own, a speculative decoder that accepts too much) is found out.
+- Tokens of the target come as often as their log-probs say. With p_t the probability of the likeliest token at step t
+  and a_t whether it was drawn, the sum of a_t - p_t has mean 0 and variance sum p_t (1 - p_t), wherever answers end.
+  A sampler, a watermark or a logits processor of the server's changes the first and not the second. No other check here
+  would see that: drawing and scoring still tell the same log-probs.
 - Every expert differs from the target: on the target's own answers, the mean absolute difference of log-probs between
   the two, per token, is above what drawing and scoring one of them differ by. A server that knows an adapter's name and
   ignores its weights is found out.
@@ -11,6 +15,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +24,7 @@ import numpy as np
 from riskmon.errors import ExpertUnusable, ModelUnavailable
 from riskmon.estimate.contrast import CALIBRATION_PROMPTS
 from riskmon.estimate.engines.base import Engine
-from riskmon.estimate.engines.vllm.protocol import text_body
+from riskmon.estimate.engines.vllm.protocol import Drawing, read_likeliest, text_body
 from riskmon.estimate.engines.vllm.server import Served, VllmServer
 from riskmon.estimate.proposals import Proposal
 from riskmon.estimate.rendering import Rendering
@@ -27,6 +32,11 @@ from riskmon.estimate.streams import prompt_stream
 
 # Answers per calibration prompt and voice.
 _ANSWERS = 4
+# For the frequency of the likeliest token: answers per calibration prompt, tokens of each, standard errors it may be off.
+_OFTEN = 16
+_STEPS = 64
+_FAR_OFF = 5.0
+_ROUNDING = 1e-4
 # Several scripts, digits, white space: vocabularies that differ, differ here.
 _TEXT = "Straße, naïve café;\n\tx_1 = 0.25 ** -3 # 你好, мир 🙂"
 
@@ -121,6 +131,42 @@ def probe(engine: Engine, max_new_tokens: int, seed: int) -> Probe:
     means = np.concatenate(apart, axis=1).mean(axis=1)
     contrasts = dict(zip(engine.expert_names[1:], map(float, means), strict=True))
     return Probe(worst, float(np.concatenate(noise).mean()), contrasts)
+
+
+def check_frequencies(
+    server: VllmServer, rendering: Rendering, target: str, max_new_tokens: int, seed: int
+) -> float:
+    """How many standard errors the likeliest token's frequency is off its log-probs.
+
+    Raises:
+        ModelUnavailable: by too many, or what it tells are no log-probs.
+        PromptFailed, WorkerLost: as `VllmServer.complete`; a calibration prompt is too long.
+    """
+    drawn: list[bool] = []
+    best: list[float] = []
+    for prompt in CALIBRATION_PROMPTS:
+        start = int(prompt_stream(seed, prompt.id, 1).integers(2**62))
+        context = rendering.render(prompt)
+        rendering.check_length(prompt, context, max_new_tokens)
+        drawing = Drawing(target, context, _OFTEN, start, min(_STEPS, max_new_tokens))
+        choices = server.complete(drawing.body(rendering.stop_ids, likeliest=True), prompt.id)
+        for log_prob, likeliest in read_likeliest(choices):
+            drawn.append(log_prob >= likeliest)
+            best.append(math.exp(likeliest))
+    p = np.array(best)
+    if p.max() > 1 + _ROUNDING:
+        raise ModelUnavailable(
+            f"the vLLM server at {server.place} gives log-probabilities above 0; start it without --logprobs-mode, or "
+            "with raw_logprobs"
+        )
+    spread = math.sqrt(max(0.0, float((p * (1 - p)).sum())))
+    off = float(np.sum(drawn) - p.sum()) / spread if spread else 0.0
+    if abs(off) > _FAR_OFF:
+        raise ModelUnavailable(
+            f"the vLLM server at {server.place} draws its likeliest token in {np.mean(drawn):.1%} of {len(p)} steps, "
+            f"where its log-probs say {p.mean():.1%}; start it without logits processors and watermark"
+        )
+    return off
 
 
 def require_agreement(found: Probe, tolerance: float, place: str) -> None:

@@ -8,6 +8,7 @@ from riskmon.config import Config, VllmEngine
 from riskmon.errors import ModelUnavailable, PromptFailed, WorkerLost
 from riskmon.estimate.engines.vllm.checks import (
     Probe,
+    check_frequencies,
     check_names,
     check_vocabulary,
     probe,
@@ -31,7 +32,8 @@ def open_engine(config: Config, meter: Meter) -> tuple[Engine, Rendering]:
         meter: the clock of all work.
 
     Raises:
-        ModelUnavailable: the server is away, has not what is configured, or reads text as other tokens; or the
+        ModelUnavailable: the server is away, has not what is configured, reads text as other tokens, or draws by
+            other log-probs than it tells; or the
             target's tokenizer cannot be loaded here.
         ExpertUnusable: an adapter is none, or a begun answer has no tokens.
     """
@@ -44,6 +46,7 @@ def open_engine(config: Config, meter: Meter) -> tuple[Engine, Rendering]:
     rendering = _within(load_rendering(config.model), served[target].context_length)
     try:
         check_vocabulary(server, target, rendering)
+        check_frequencies(server, rendering, target, config.model.max_new_tokens, config.estimate.seed)
     except WorkerLost as exc:
         raise _gone(exc) from exc
     except PromptFailed as exc:

@@ -48,8 +48,8 @@ class Drawing:
     seed: int
     max_tokens: int
 
-    def body(self, stop_ids: Sequence[int]) -> dict[str, Any]:
-        """The request."""
+    def body(self, stop_ids: Sequence[int], *, likeliest: bool = False) -> dict[str, Any]:
+        """The request; `likeliest` asks for the log-prob of the likeliest token at each step as well."""
         return {
             "model": self.model,
             "prompt": list(self.context),
@@ -58,7 +58,7 @@ class Drawing:
             "max_tokens": self.max_tokens,
             "stop_token_ids": list(stop_ids),
             "ignore_eos": True,
-            "logprobs": 0,
+            "logprobs": int(likeliest),
             "return_token_ids": True,
             **_PLAIN,
         }
@@ -97,6 +97,24 @@ def read_drawn(choices: Sequence[dict[str, Any]], asked: Drawing, stop_ids: Sequ
     if len(drawn) != asked.n or not whole:
         raise WorkerLost("the vLLM server cuts answers short, or gives fewer than were asked for")
     return drawn
+
+
+def read_likeliest(choices: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Log-probs of the drawn and of the likeliest token at every step of all answers.
+
+    Raises:
+        WorkerLost: the answer has another shape.
+    """
+    try:
+        return [
+            (_log_prob(own), max(map(_log_prob, (own, *told.values()))))
+            for choice in choices
+            for own, told in zip(
+                choice["logprobs"]["token_logprobs"], choice["logprobs"]["top_logprobs"], strict=True
+            )
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise WorkerLost("the vLLM server answers without the log-probs of the likeliest tokens") from None
 
 
 def scoring_body(model: str, context: Sequence[int], answer: Sequence[int]) -> dict[str, Any]:

@@ -159,11 +159,21 @@ def test_a_server_that_draws_by_other_log_probs_than_it_scores(world, server):
     opened(world, server, path_tolerance=0.5)
 
 
+@pytest.mark.parametrize("temperature", [0.3, 20.0])
+def test_a_server_with_a_sampler_of_its_own(world, temperature):
+    """It draws by other probabilities than it tells, and tells the same of an answer twice."""
+    with (
+        double(world, temperature=temperature) as server,
+        pytest.raises(
+            ModelUnavailable, match=r"its likeliest token in .*% of \d+ steps, where its log-probs say"
+        ),
+    ):
+        opened(world, server)
+
+
 def test_a_server_whose_log_probs_are_logits(world, server):
     server.shift = 20.0
-    with pytest.raises(
-        ModelUnavailable, match="log-probabilities above 0 from the vLLM server; start it without"
-    ):
+    with pytest.raises(ModelUnavailable, match="gives log-probabilities above 0; start it without"):
         opened(world, server, path_tolerance=1000)
 
 

@@ -11,7 +11,7 @@ from support.worlds import PROMPT
 from riskmon.errors import WorkerLost
 from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import Proposal
-from riskmon.records import Prompt
+from riskmon.records import Prompt, PromptResult
 
 pytestmark = pytest.mark.vllm
 
@@ -54,15 +54,19 @@ def test_a_temperature_in_the_model_is_exact(world, running):
 def test_a_server_that_dies_half_way_breaks_off(world, running):
     """Last in this file: the server does not come back."""
     session = open_session(served_config(world, running.url, [lora(world)], engine={"retries": 1}))
-    finished = []
-    ended = threading.Timer(1.0, kill, [running.process])
-    ended.start()
+    finished: list[PromptResult] = []
+
+    def go_on_for_ever():
+        while True:
+            finished.append(session.estimate(Prompt(f"p{len(finished)}", PROMPT)))
+
+    ending = threading.Timer(1.0, kill, [running.process])
+    ending.start()
     try:
         with pytest.raises(
             WorkerLost, match=r"does not answer \((ConnectError|ReadError|RemoteProtocolError)\)"
         ):
-            for name in range(10_000):
-                finished.append(session.estimate(Prompt(f"p{name}", PROMPT)))
+            go_on_for_ever()
     finally:
-        ended.join()
+        ending.join()
     assert all(result.failure is None for result in finished)
