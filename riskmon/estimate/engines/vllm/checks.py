@@ -32,7 +32,7 @@ from riskmon.estimate.streams import prompt_stream
 
 # Answers per calibration prompt and voice.
 _ANSWERS = 4
-# For the frequency of the likeliest token: answers per calibration prompt, tokens of each, standard errors it may be off.
+# For the likeliest token's frequency: answers per calibration prompt, tokens of each, standard errors it may be off.
 _OFTEN = 16
 _STEPS = 64
 _FAR_OFF = 5.0
