@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from riskmon.config.estimate import SharingConfig
 from riskmon.config.experts import ExpertConfig, LoraExpert, PrefixExpert, SystemPromptExpert
 from riskmon.config.values import Duration, Section
 
@@ -55,7 +56,7 @@ class VllmEngine(Section):
 EngineConfig = Annotated[LocalEngine | VllmEngine, Field(discriminator="kind")]
 
 
-def check_engine(model: ModelConfig, experts: Sequence[ExpertConfig]) -> None:
+def check_engine(model: ModelConfig, experts: Sequence[ExpertConfig], sharing: SharingConfig) -> None:
     """What the configured engine must be able to serve.
 
     Raises:
@@ -64,6 +65,11 @@ def check_engine(model: ModelConfig, experts: Sequence[ExpertConfig]) -> None:
     if not isinstance(model.engine, VllmEngine):
         return
     _check_sampler(model.sampler)
+    if sharing.max_utilization is not None:
+        raise ValueError(
+            "estimate.sharing.max_utilization looks at the GPU of this machine, which a vLLM server's need not be; set "
+            f"it to null, {_REMEDY}"
+        )
     for expert in experts:
         _check_expert(expert)
 

@@ -101,7 +101,7 @@ class Config(BaseSettings):
             raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
-        check_engine(self.model, self.experts)
+        check_engine(self.model, self.experts, self.estimate.sharing)
 
     @property
     def all_harms(self) -> tuple[HarmConfig, ...]:

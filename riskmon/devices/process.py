@@ -13,13 +13,12 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from riskmon import logs
 from riskmon.config import Config
-from riskmon.devices.answering import Answer
+from riskmon.devices.answering import Answer, Pulse
 from riskmon.devices.base import Loss, WorkerInfo
 from riskmon.devices.queue import PromptQueue
 from riskmon.devices.serving import serve
@@ -130,7 +129,7 @@ class DeviceWorker:
             WorkerLost: the process was lost, and with it what further draws would be added to; or as `estimate`.
         """
         asked = iter(prompts)
-        while chunk := tuple(islice(asked, self._tally.at_once)):
+        while chunk := tuple(self._filling(asked)):
             if self._process is None:
                 yield from [None] * len(chunk)
                 continue
@@ -138,6 +137,13 @@ class DeviceWorker:
                 result = answer.value
                 assert result is None or isinstance(result, PromptResult)
                 yield result
+
+    def _filling(self, asked: Iterator[tuple[Prompt, int]]) -> Iterator[tuple[Prompt, int]]:
+        """Pairs until their draws are as many as those of a chunk of first estimates, at least one."""
+        room = self._tally.at_once * self._config.estimate.samples_per_prompt
+        while room > 0 and (pair := next(asked, None)) is not None:
+            room -= pair[1]
+            yield pair
 
     def observe(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> Observation:
         """Have the response that production gave to a prompt judged.
@@ -193,7 +199,9 @@ class DeviceWorker:
             self._hear(deadline, stop)
 
     def _hear(self, deadline: float, stop: Callable[[], bool]) -> Answer:
-        answer = self._receive(deadline, stop)
+        while isinstance(answer := self._receive(deadline, stop), Pulse):
+            self._tally.hear(answer)
+            self._check_patience(deadline, stop)
         if not isinstance(answer, Answer):
             raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         self._tally.hear(answer)
@@ -232,11 +240,14 @@ class DeviceWorker:
                 self._process.join(1)  # the pipe may close a moment before there is an exit code
                 code = self._process.exitcode
                 raise self._lost(Loss.DIED, f"the device worker died (exit code {code})")
-            if stop():
-                self._end()
-                raise WorkerLost("stopped while the device worker was busy")
-            if deadline is not None and time.monotonic() > deadline:
-                raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
+            self._check_patience(deadline, stop)
+
+    def _check_patience(self, deadline: float | None, stop: Callable[[], bool]) -> None:
+        if stop():
+            self._end()
+            raise WorkerLost("stopped while the device worker was busy")
+        if deadline is not None and time.monotonic() > deadline:
+            raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
 
     def _lost(self, why: Loss, message: str) -> WorkerLost:
         """End what is left of the process, say that it was lost, and give the error to raise."""

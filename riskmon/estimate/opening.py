@@ -16,6 +16,7 @@ from riskmon.estimate.model import LanguageModel, load_model, pick_device
 from riskmon.estimate.proposals import voices_of
 from riskmon.estimate.sampler import Sampler
 from riskmon.estimate.session import Session
+from riskmon.estimate.sharing.opening import open_gate
 from riskmon.records import JudgeError
 from riskmon.statistics import load_judge_error
 
@@ -27,7 +28,8 @@ def open_session(config: Config) -> Session:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
     served = isinstance(config.model.engine, VllmEngine)
-    meter = Meter(SERVER) if served else Meter.on(pick_device(config.model.device))
+    device = pick_device(config.model.device)
+    meter = Meter(SERVER) if served else Meter.on(device)
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
@@ -45,6 +47,8 @@ def open_session(config: Config) -> Session:
     experts = build_experts(config.experts, model, config.model)
     with meter.working():
         contrasts = require_contrast(model, experts)
+    # From here on only: whoever waits for a model to load waits without a deadline.
+    meter.gate = open_gate(config.estimate.sharing, device)
     return assemble_session(config, model, experts, judges, contrasts, judge_errors, meter)
 
 
@@ -72,5 +76,6 @@ def assemble_session(
         config.model.max_new_tokens,
         config.model.batch_rows,
         meter,
+        config.model.memory_share,
     )
     return Session(config, model, engine, judges, contrasts, judge_errors)

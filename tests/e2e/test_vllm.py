@@ -100,6 +100,7 @@ REFUSED = {
     "ladder": ({"experts": [{**PERSONA, "ladder": [0.5, 1.0]}]}, r"'persona' has the strengths \[0.5, 1\]"),
     "default ladder": ({"experts": [{k: v for k, v in PERSONA.items() if k != "ladder"}]}, "set ladder: "),
     "scored prefix": ({"experts": [{**BEGUN, "scored": True}]}, "'begun' is a prefix with scored: true"),
+    "sharing": ({"estimate": {"sharing": {"max_utilization": 0.5}}}, "looks at the GPU of this machine"),
     "kind": ({"experts": [HOT]}, "'hot' is of kind temperature, whose exact density"),
 }
 
