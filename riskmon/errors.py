@@ -16,7 +16,7 @@
     │   ├── PromptTooLong       context and answer do not fit the model
     │   ├── PromptUnsupported   the prompt's shape has no rendering (messages without a template)
     │   └── NumericalFault      a log-probability or weight that is not a number
-    ├── WorkerLost              the device worker died or overran its deadline
+    ├── WorkerLost              the device worker died or overran its deadline, or the server it draws from is away
     └── RewordingEnded          the rewording of prompts was stopped, overran its deadline, or died
 
 Messages say what was found, what is allowed and what to do next. No message holds the text of a prompt
@@ -71,7 +71,7 @@ class BatchRefused(StoreUnavailable):
 
 
 class WorkerLost(RiskmonError):
-    """The device worker process died or overran its deadline.
+    """The device worker process died or overran its deadline, or the server that it draws from is away.
 
     Attributes:
         reason: slug under which a prompt that killed the worker is counted.

@@ -6,6 +6,7 @@ folder of the file. docs/configuration.md and the command line read their texts 
 """
 
 from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.engines import EngineConfig, VllmEngine
 from riskmon.config.estimate import EstimateConfig, SharingConfig
 from riskmon.config.experts import (
     CheckpointExpert,
@@ -54,6 +55,7 @@ __all__ = [
     "Cron",
     "DuplicatesConfig",
     "Duration",
+    "EngineConfig",
     "EstimateConfig",
     "ExpertConfig",
     "FieldPath",
@@ -90,6 +92,7 @@ __all__ = [
     "TlsConfig",
     "ToxicityJudge",
     "TrafficConfig",
+    "VllmEngine",
     "WebhookConfig",
     "stratum_label",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.engines import check_engine
 from riskmon.config.estimate import EstimateConfig
 from riskmon.config.experts import ExpertConfig
 from riskmon.config.harms import HarmConfig
@@ -100,6 +101,7 @@ class Config(BaseSettings):
             raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
+        check_engine(self.model, self.experts, self.estimate.sharing)
 
     @property
     def all_harms(self) -> tuple[HarmConfig, ...]:

@@ -55,7 +55,7 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
         except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
             about = _about(question[1])
             log.error("the device worker failed to %s%s: %s", question[0], about, logs.describe(exc))
-            pipe.send(WorkerLost(f"{type(exc).__name__}{about}"))
+            pipe.send(WorkerLost(str(exc) if isinstance(exc, WorkerLost) else f"{type(exc).__name__}{about}"))
             return
 
 
