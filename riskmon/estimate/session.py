@@ -7,7 +7,7 @@ prompt changes no other's estimate, and the same text under two ids gives two in
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -36,6 +36,9 @@ from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, Prom
 from riskmon.records.observed import Observation
 
 log = logging.getLogger(__name__)
+
+# Prompts estimated together at most: all of them are lost with the device, and wait for the slowest.
+_MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,50 +110,57 @@ class Session:
         Args:
             prompts: each is in one batch with the others, stage by stage. keep: as `estimate`.
         """
-        found = drive([self._first_draws(prompt, keep) for prompt in prompts], self.engine.draw_many)
-        results = []
-        for prompt, outcome in zip(prompts, found, strict=True):
+        results = dict(self.estimates(prompts, keep=keep))
+        return [results[place] for place in range(len(prompts))]
+
+    def estimates(
+        self, prompts: Sequence[Prompt], *, keep: bool = False
+    ) -> Iterator[tuple[int, PromptResult]]:
+        """As `estimate_many`; yields each prompt's place and result as soon as it is made."""
+        courses = [self._first_draws(prompt, keep) for prompt in prompts]
+        for place, outcome in drive(courses, self.engine.draw_many):
+            prompt = prompts[place]
             if isinstance(outcome, Exception):
-                results.append(_failed(prompt, outcome))
+                yield place, _failed(prompt, outcome)
                 continue
             evidence, hits = outcome
             if keep:
                 self._recollection.keep(prompt.stream_key, evidence)
-            results.append(self._result(prompt, evidence, hits))
-        return results
+            yield place, self._result(prompt, evidence, hits)
 
     def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
-        """Add draws to a prompt that was estimated with `keep`.
+        """Add draws to a prompt that was estimated with `keep`; see `refine_many`."""
+        (result,) = self.refine_many([(prompt, samples)])
+        return result
+
+    def refine_many(self, asked: Sequence[tuple[Prompt, int]]) -> list[PromptResult | None]:
+        """Add draws to prompts that were estimated with `keep`, all in one batch.
 
         Args:
-            samples: further draws, from the prompt's own plan.
+            asked: different prompts, each with how many further draws it gets, from its own plan.
 
         Returns:
-            The estimate from all draws; None when what was drawn before is no longer in memory, or the further draws
+            The estimates from all draws; None where what was drawn before is no longer in memory, or the further draws
             failed: the estimate made before then stands.
         """
-        before = self._recollection.recall(prompt.stream_key)
-        if before is None:
-            return None
-        try:
-            drawn = self._read(prompt, self._sample(prompt, before.mixture, samples, len(before.stages)))
-        except (FloatingPointError, PromptFailed) as exc:
+        results: list[PromptResult | None] = [None] * len(asked)
+        for place, outcome in drive([self._further_draws(*pair) for pair in asked], self.engine.draw_many):
+            if not isinstance(outcome, Exception):
+                results[place] = outcome
+                continue
+            prompt, _ = asked[place]
             log.warning(
                 "prompt %r keeps its first estimate: further draws failed (%s)",
-                *(prompt.id, type(exc).__name__),
+                *(prompt.id, type(outcome).__name__),
                 extra={"prompt_id": prompt.id},
             )
-            return None
-        slope = before.stages[-1].slope
-        stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=slope)
-        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
-        evidence = replace(
-            before,
-            stages=(*before.stages, self._with_overhead(stage)),
-            readings=(*before.readings, drawn.readings),
-        )
-        self._recollection.keep(prompt.stream_key, evidence)
-        return self._result(prompt, evidence, hits)
+        return results
+
+    @property
+    def at_once(self) -> int:
+        """Prompts that are worth estimating together, so that their draws fill the engine's batch."""
+        wanted = -(-self.engine.rows // self.config.samples_per_prompt)
+        return max(1, min(wanted, _MOST_AT_ONCE))
 
     def observe(self, prompt: Prompt) -> Observation:
         """Judge the response that production gave to a prompt, under the plan in force; see `ResponseReader`."""
@@ -205,6 +215,22 @@ class Session:
         hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
         stages[-1] = self._with_overhead(stages[-1])
         return Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
+
+    def _further_draws(self, prompt: Prompt, samples: int) -> Course[PromptResult | None]:
+        """Another stage of a prompt that is remembered; None where it is not."""
+        before = self._recollection.recall(prompt.stream_key)
+        if before is None:
+            return None
+        drawn = self._read(prompt, (yield self._job(prompt, before.mixture, samples, len(before.stages))))
+        stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=before.stages[-1].slope)
+        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
+        evidence = replace(
+            before,
+            stages=(*before.stages, self._with_overhead(stage)),
+            readings=(*before.readings, drawn.readings),
+        )
+        self._recollection.keep(prompt.stream_key, evidence)
+        return self._result(prompt, evidence, hits)
 
     def _with_overhead(self, stage: Stage) -> Stage:
         """The stage with what the scoring of hits has cost."""

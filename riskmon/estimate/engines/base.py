@@ -32,6 +32,10 @@ class Engine(Protocol):
     def device(self) -> str:
         """Where tokens are made, for people to read."""
 
+    @property
+    def rows(self) -> int:
+        """Draws that it makes at a time; fewer leave it idle, more wait. 0 while that is unknown."""
+
     def draw(
         self, prompt: Prompt, proposals: Sequence[Proposal], counts: IntArray, rng: np.random.Generator
     ) -> Draws:

@@ -72,6 +72,7 @@ class LocalEngine:
         self._rescorer = Rescorer(self.experts, self.voices, sampler, model.vocab_size, batch_rows)
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
+        self._rows = 0
         self._overhead = (0, 0.0)
 
     @property
@@ -156,6 +157,11 @@ class LocalEngine:
         return overhead
 
     @property
+    def rows(self) -> int:
+        """Rows that fitted last; 0 before anything was drawn."""
+        return self._rows
+
+    @property
     def _work(self) -> int:
         """Tokens that contexts and rescoring have cost so far."""
         return self._contexts.work + self._rescorer.work
@@ -220,7 +226,8 @@ class LocalEngine:
             fit = rows_that_fit(
                 self._memory, context, networks, self._model.vocab_size, self._cap, shared=lanes.shared
             )
-        return fit if self._most_rows is None else min(fit, self._most_rows)
+        self._rows = fit if self._most_rows is None else min(fit, self._most_rows)
+        return self._rows
 
     def _finish(self, job: Job, sheet: Sheet, index: int) -> Draws:
         """A job's draws, checked; what they have cost is filled in later.
