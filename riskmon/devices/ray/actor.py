@@ -1,7 +1,7 @@
 """The body of an actor: a session on one device, asked by a daemon that may be on another machine.
 
-Questions come and replies go as bytes, so that nothing of Ray's, which prints arguments and errors in many places, ever
-holds a prompt. Whatever goes wrong is a reply as well. Log lines travel with the replies to the daemon, which writes
+Questions come and answers go as bytes, so that nothing of Ray's, which shows arguments and errors in many places, ever
+holds a prompt. Whatever goes wrong is an answer as well. Log lines travel with the answers to the daemon, which writes
 them among its own; Ray's files on the nodes get none.
 """
 
@@ -11,35 +11,23 @@ import logging
 import os
 import pickle
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from riskmon import __version__, logs
 from riskmon.config import Config
+from riskmon.devices.answering import Answer, answers
 from riskmon.devices.base import WorkerInfo
+from riskmon.devices.serving import about
 from riskmon.errors import UserError, WorkerLost
-from riskmon.records import Prompt
 
 if TYPE_CHECKING:
     from riskmon.estimate.session import Session
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an actor sends back.
-
-    Attributes:
-        answer: to the question; a `UserError` or a `WorkerLost` where there is none.
-        device_seconds, paused_seconds: of this question.
-        lines: what was logged on the way.
-    """
-
-    answer: object
-    device_seconds: float = 0.0
-    paused_seconds: float = 0.0
-    lines: tuple[logging.LogRecord, ...] = ()
+Lines = tuple[logging.LogRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +45,103 @@ class Arrival:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an actor sends: one of the answers to a question, and what was logged since the last.
+
+    Attributes:
+        what: an `Arrival`, or a `UserError` in its place; an `Answer`, or a `WorkerLost` in its place, after which the
+            actor is of no more use.
+    """
+
+    what: Arrival | UserError | Answer | WorkerLost
+    lines: Lines
+
+
 class Estimator:
-    """Loads a session and answers for it."""
+    """Loads a session and answers for it. What it takes and gives is pickled."""
 
     def __init__(self) -> None:
         self._session: Session | None = None
-        self._lines = _Lines()
+        self._log = _Collected()
 
     def open(self, packed: bytes) -> bytes:
         """Load the model.
 
         Args:
-            packed: pickled (`Config`, the actor's name in log lines). Not an argument of the constructor, which Ray
-                would keep: the configuration may hold the key of a judge's endpoint.
+            packed: (`Config`, the actor's name in log lines). Not an argument of the constructor, which Ray would keep:
+                the configuration may hold the key of a judge's endpoint.
 
         Returns:
-            A pickled `Reply` whose answer is an `Arrival`.
+            A `Said`.
         """
         config, name = pickle.loads(packed)
-        self._lines.attach(name)
-        # Must be set before torch is loaded; see riskmon.devices.serving.
+        self._log.attach(name)
+        # Must be set before torch is loaded; see `riskmon.devices.serving`.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        return pickle.dumps(self._reply("load the model", self._open, config))
+        try:
+            return self._said(self._open(config))
+        except UserError as exc:
+            return self._said(exc)
+        except Exception as exc:  # noqa: BLE001 - the daemon's side starts a fresh actor
+            log.error("%s failed to load the model: %s", name, logs.describe(exc))
+            return self._said(WorkerLost(type(exc).__name__))
 
-    def ask(self, packed: bytes) -> bytes:
+    def ask(self, packed: bytes) -> Iterator[bytes]:
         """Answer a question.
 
         Args:
-            packed: pickled (verb, its arguments).
+            packed: (verb, its arguments); see `answering`.
 
-        Returns:
-            A pickled `Reply`.
+        Yields:
+            A `Said` for each answer.
         """
+        assert self._session is not None
         verb, *arguments = pickle.loads(packed)
-        about = f" on prompt {arguments[0].id!r}" if isinstance(arguments[0], Prompt) else ""
-        return pickle.dumps(self._reply(f"{verb}{about}", getattr(self, f"_{verb}"), *arguments))
+        try:
+            for answer in answers(self._session, verb, *arguments):
+                yield self._said(answer)
+        except Exception as exc:  # noqa: BLE001 - the daemon's side starts a fresh actor
+            subject = about(arguments[0])
+            log.error("an actor failed to %s%s: %s", verb, subject, logs.describe(exc))
+            yield self._said(WorkerLost(f"{type(exc).__name__}{subject}"))
+
+    def _open(self, config: Config) -> Arrival:
+        from riskmon.estimate.opening import open_session
+
+        self._session = session = open_session(config)
+        judges = tuple(judge.id for judge in session.judges)
+        info = WorkerInfo(session.engine.device, judges, session.contrasts)
+        return Arrival(info, socket.gethostname(), os.getpid(), __version__)
+
+    def _said(self, what: Arrival | UserError | Answer | WorkerLost) -> bytes:
+        return pickle.dumps(Said(what, self._log.take()))
+
+
+class _Collected(logging.Handler):
+    """Keeps what riskmon logs until it is taken; the daemon decides what of it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._name = ""
+        self._kept: list[logging.LogRecord] = []
+
+    def attach(self, name: str) -> None:
+        """Take the place of whatever would write lines in this process, which speaks as `name`."""
+        self._name = name
+        logger = logging.getLogger("riskmon")
+        logger.handlers[:] = [self]
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line as text: what it was made of may not travel."""
+        record.msg, record.args = record.getMessage(), None
+        record.exc_info = record.exc_text = record.stack_info = None
+        record.processName = self._name
+        self._kept.append(record)
+
+    def take(self) -> Lines:
+        """What was kept since the last time."""
+        kept, self._kept = tuple(self._kept), []
+        return kept
