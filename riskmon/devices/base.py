@@ -78,7 +78,8 @@ class Devices(Protocol):
                 can be had until another result is out, and ends the stream if none is under way (see `queue.py`).
 
         Raises:
-            WorkerLost: devices were lost so often that no single prompt can be to blame, or out of time, or stopped.
+            WorkerLost: devices were lost so often that no single prompt can be to blame, none came up again, time is up
+                or the caller stopped waiting.
             UserError: a device that had to be started again can no longer load the model.
         """
 

@@ -10,7 +10,8 @@ from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.judges import Judge, build_judge
-from riskmon.estimate.model import LanguageModel, load_model
+from riskmon.estimate.meter import Meter
+from riskmon.estimate.model import LanguageModel, load_model, pick_device
 from riskmon.estimate.proposals import voices_of
 from riskmon.estimate.sampler import Sampler
 from riskmon.estimate.session import Session
@@ -24,10 +25,11 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
+    meter = Meter.on(pick_device(config.model.device))
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
-            built[harm.judge_key] = build_judge(harm.judge)
+            built[harm.judge_key] = build_judge(harm.judge, meter)
     judges = [built[harm.judge_key] for harm in config.all_harms]
     judge_errors = {
         harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
@@ -36,8 +38,9 @@ def open_session(config: Config) -> Session:
     }
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
-    contrasts = require_contrast(model, experts)
-    return assemble_session(config, model, experts, judges, contrasts, judge_errors)
+    with meter.working():
+        contrasts = require_contrast(model, experts)
+    return assemble_session(config, model, experts, judges, contrasts, judge_errors, meter)
 
 
 def assemble_session(
@@ -47,12 +50,14 @@ def assemble_session(
     judges: Sequence[Judge],
     contrasts: dict[str, float],
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+    meter: Meter | None = None,
 ) -> Session:
     """A session from parts that are loaded already.
 
     Args:
         experts: the target first. judges: one per harm.
         contrasts: expert name -> mean absolute log-prob difference from the target.
+        meter: the clock that the judges were built with.
     """
     engine = LocalEngine(
         model,
@@ -61,5 +66,6 @@ def assemble_session(
         Sampler(config.model.sampler),
         config.model.max_new_tokens,
         config.model.batch_rows,
+        meter,
     )
     return Session(config, model, engine, judges, contrasts, judge_errors)

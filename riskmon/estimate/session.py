@@ -25,6 +25,7 @@ from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.production import ResponseReader
@@ -48,6 +49,12 @@ class _Drawn:
     draws: Draws
     weights: Weights
     readings: tuple[Reading, ...]
+    judged_seconds: float
+
+    def stage(self, *, counted: bool, slope: tuple[float, ...]) -> Stage:
+        """What is kept of it, with what its judges have cost."""
+        stage = Stage.of(self.draws, self.weights, counted=counted, slope=slope)
+        return replace(stage, device_seconds=stage.device_seconds + self.judged_seconds)
 
 
 class Session:
@@ -180,13 +187,19 @@ class Session:
             PromptFailed: see `Engine.draw`.
         """
         mixture = self.planner.mixture(prompt.stratum)
-        return self._sample(prompt, mixture, samples or self.config.samples_per_prompt, 0)
+        job = self._job(prompt, mixture, samples or self.config.samples_per_prompt, 0)
+        return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def texts(self, draws: Draws) -> list[str]:
         """The draws as a user would read them, without special tokens."""
         rows = [row[:length] for row, length in zip(draws.tokens, draws.lengths, strict=True)]
         texts: list[str] = self.model.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return texts
+
+    @property
+    def meter(self) -> Meter:
+        """The clock of all device work, whether it belongs to an estimate or not."""
+        return self.engine.meter
 
     # ---- stages
 
@@ -201,7 +214,7 @@ class Session:
         if pilot_samples:
             pilot = self._read(prompt, (yield self._job(prompt, mixture, pilot_samples, 0)))
             drawn.append(pilot)
-            stages.append(Stage.of(pilot.draws, pilot.weights, counted=False, slope=slope))
+            stages.append(pilot.stage(counted=False, slope=slope))
             mixture = self.planner.after_pilot(mixture, self._hits(prompt, [pilot], pilot_samples))
             stages[0] = self._with_overhead(stages[0])
             counts = count_draws(mixture, samples - pilot_samples, self.config.defensive_share)
@@ -211,7 +224,7 @@ class Session:
             )
         main = self._read(prompt, (yield self._job(prompt, mixture, samples - pilot_samples, len(stages))))
         drawn.append(main)
-        stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
+        stages.append(main.stage(counted=True, slope=slope))
         hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
         stages[-1] = self._with_overhead(stages[-1])
         return Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
@@ -222,7 +235,7 @@ class Session:
         if before is None:
             return None
         drawn = self._read(prompt, (yield self._job(prompt, before.mixture, samples, len(before.stages))))
-        stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=before.stages[-1].slope)
+        stage = drawn.stage(counted=True, slope=before.stages[-1].slope)
         hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
         evidence = replace(
             before,
@@ -238,17 +251,14 @@ class Session:
         return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
 
     def _read(self, prompt: Prompt, draws: Draws) -> _Drawn:
-        weights = balance_weights(draws)
-        return _Drawn(draws, weights, self._judged(prompt, self.texts(draws)))
+        weights, before = balance_weights(draws), self.meter.seconds
+        readings = self._judged(prompt, self.texts(draws))
+        return _Drawn(draws, weights, readings, self.meter.seconds - before)
 
     def _job(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Job:
         counts: IntArray = count_draws(mixture, samples, self.config.defensive_share)
         stream = prompt_stream(self.config.seed, prompt.stream_key, stage)
         return Job(prompt, mixture.proposals, counts, stream)
-
-    def _sample(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Draws:
-        job = self._job(prompt, mixture, samples, stage)
-        return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def _judged(self, prompt: Prompt, outputs: Sequence[str]) -> tuple[Reading, ...]:
         """Every harm's verdicts; a judge that serves several harms reads once."""
