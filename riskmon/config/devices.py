@@ -14,7 +14,8 @@ class DevicesConfig(Section):
     """Where estimates are made."""
 
     kind: Literal["local", "ray"] = Field(
-        "local", description="local: one process on this machine; ray: actors of a Ray cluster, one for each GPU"
+        "local",
+        description="local: one process on this machine; ray: actors of a Ray cluster, one for each GPU",
     )
     address: str = Field(
         "auto",
@@ -23,7 +24,8 @@ class DevicesConfig(Section):
         "local starts one of this machine alone",
     )
     actors: Literal["all"] | int = Field(
-        "all", description="actors, each with the model; all takes every GPU, or without any one for each node"
+        "all",
+        description="actors, each with the model; all takes every GPU, or without any one for each node",
     )
     cpus: int = Field(1, ge=1, description="CPU cores that Ray sets aside for each actor")
     start_timeout: Duration = Field(

@@ -101,7 +101,9 @@ class Config(BaseSettings):
         if self.traffic is not None and self.store.retention < self.forecast.lookback + self.traffic.window:
             raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
         if self.devices.kind == "ray" and ":" in self.model.device:
-            raise ValueError("with devices.kind ray each actor has a GPU of its own; set model.device to cuda")
+            raise ValueError(
+                "with devices.kind ray each actor has a GPU of its own; set model.device to cuda"
+            )
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
 

@@ -189,7 +189,7 @@ class Crew:
         if said is None or (member := self._members.get(said[1])) is None:
             return None
         if said[0] == "lost":
-            return self._lose(member, Loss.DIED, f"the actor died ({said[2]})")
+            return self._lose(member, Loss.DIED, f"an actor{_on(member)} died ({said[2]})")
         heard: Said = pickle.loads(said[2])
         _write(heard.lines)
         return self._heed(member, heard.what, infos)
@@ -198,6 +198,7 @@ class Crew:
         if isinstance(what, Answer):
             return self._heed_answer(member, what)
         if isinstance(what, Arrival) and what.version == __version__:
+            member.node, member.pid = what.node, what.pid
             log.debug("actor %d is up on %s, pid %d", member.place, what.node, what.pid)
             if infos is not None:
                 infos.append(what.info)
@@ -213,7 +214,7 @@ class Crew:
             if infos is None:
                 log.error("actor %d did not come up again: %s", member.place, what)
             return None
-        return self._lose(member, Loss.FAILED, f"the actor failed: {what}")
+        return self._lose(member, Loss.FAILED, f"an actor{_on(member)} failed: {what}")
 
     def _heed_answer(self, member: Member, answer: Answer) -> Event | None:
         tally = self.tallies[member.place]
@@ -271,6 +272,10 @@ class Crew:
         self.tallies[member.place].end()
         del self._members[member.number]
         self._link.send("end", member.number)
+
+
+def _on(member: Member) -> str:
+    return f" on {member.node}" if member.node else ""
 
 
 def _write(lines: Lines) -> None:

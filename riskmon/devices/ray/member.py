@@ -30,6 +30,7 @@ class Member:
 
     Attributes:
         number: its own, never used again. place: in the crew.
+        node: name of the machine it is on. pid: of its process there; 0 until it is up.
         basis: of the plans it draws from; None for the first plan.
     """
 
@@ -38,6 +39,8 @@ class Member:
     begun: float
     task: Task = Task.LOADING
     expected: int = 0
+    node: str = ""
+    pid: int = 0
     basis: Basis | None = None
 
 
