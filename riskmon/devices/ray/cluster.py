@@ -74,8 +74,14 @@ def join(config: DevicesConfig, folder: Path) -> Resources:
                 num_cpus=_cores(config),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
-                _system_config={"automatic_object_spilling_enabled": False},
+                # Ray opens its folder to everybody, so it gets one within ours.
+                _temp_dir=str(folder / "ray"),
+                _system_config={
+                    "automatic_object_spilling_enabled": False,
+                    # Ray would begin a process for each core, for tasks that never come.
+                    "enable_worker_prestart": False,
+                    "prestart_worker_first_driver": False,
+                },
                 **quiet,
             )
         else:
