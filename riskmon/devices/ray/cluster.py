@@ -81,6 +81,7 @@ def join(config: DevicesConfig, folder: Path) -> Resources:
                     # Ray would begin a process for each core, for tasks that never come.
                     "enable_worker_prestart": False,
                     "prestart_worker_first_driver": False,
+                    "worker_niceness": 0,
                 },
                 **quiet,
             )
