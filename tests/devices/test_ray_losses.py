@@ -3,6 +3,8 @@ loads models anew."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import psutil
@@ -123,6 +125,33 @@ def test_everything_ends_with_the_process_that_holds_the_connection(config):
         assert losses == [Loss.DIED]
         # And it comes back with the next question.
         assert len(estimated(devices.estimate(iter(prompts(3)), soon(), never))) == 3
+
+
+def test_everything_ends_with_a_daemon_that_is_killed(world, tmp_path):
+    script, file = tmp_path / "daemon.py", tmp_path / "c.yaml"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from riskmon.config_file import load_config\n"
+        "from riskmon.devices.opening import open_devices\n"
+        "if __name__ == '__main__':\n"
+        "    devices = open_devices(load_config(Path(sys.argv[1])))\n"
+        "    print(devices.start(lambda: False).device, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    file.write_text(
+        f"model: {{target: {world.target}, chat_template: none, max_new_tokens: 3}}\n"
+        "judge: {kind: regex, pattern: bad}\n"
+        "devices: {kind: ray, address: local, actors: 1}\n"
+    )
+    daemon = subprocess.Popen([sys.executable, script, file], stdout=subprocess.PIPE, text=True)
+    assert daemon.stdout.readline() == "ray: 1 actor (cpu)\n"
+    tree = psutil.Process(daemon.pid).children(recursive=True)
+    assert any(process.name() == "raylet" for process in tree)
+    daemon.kill()
+    daemon.wait()
+    psutil.wait_procs(tree, timeout=20)
+    assert all(_ended(process.pid) for process in tree)
 
 
 def test_a_model_that_does_not_load_is_the_users_to_fix(tmp_path):

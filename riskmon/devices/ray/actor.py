@@ -35,12 +35,10 @@ class Arrival:
     """What an actor says of itself once the model is loaded.
 
     Attributes:
-        node: name of the machine. pid: of the process there.
-        version: of riskmon there.
+        pid: of its process. version: of riskmon there.
     """
 
     info: WorkerInfo
-    node: str
     pid: int
     version: str
 
@@ -52,9 +50,11 @@ class Said:
     Attributes:
         what: an `Arrival`, or a `UserError` in its place; an `Answer`, or a `WorkerLost` in its place, after which the
             actor is of no more use.
+        node: name of the machine.
     """
 
     what: Arrival | UserError | Answer | WorkerLost
+    node: str
     lines: Lines
 
 
@@ -112,10 +112,10 @@ class Estimator:
         self._session = session = open_session(config)
         judges = tuple(judge.id for judge in session.judges)
         info = WorkerInfo(session.engine.device, judges, session.contrasts)
-        return Arrival(info, socket.gethostname(), os.getpid(), __version__)
+        return Arrival(info, os.getpid(), __version__)
 
     def _said(self, what: Arrival | UserError | Answer | WorkerLost) -> bytes:
-        return pickle.dumps(Said(what, self._log.take()))
+        return pickle.dumps(Said(what, socket.gethostname(), self._log.take()))
 
 
 class _Collected(logging.Handler):

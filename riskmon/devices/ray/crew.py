@@ -54,6 +54,7 @@ class Crew:
         self._begun = 0
         self._lost_in_a_row: Counter[int] = Counter()
         self._refused: UserError | None = None
+        self._last_loss: WorkerLost | None = None
 
     @property
     def joined(self) -> bool:
@@ -91,7 +92,7 @@ class Crew:
     def fill_up(self) -> None:
         """Begin an actor at every place without one."""
         self._lost_in_a_row.clear()
-        self._refused = None
+        self._refused = self._last_loss = None
         for place in sorted(set(range(self._places)) - {m.place for m in self._members.values()}):
             self._begin(place)
 
@@ -122,7 +123,7 @@ class Crew:
                 self.close()
                 raise WorkerLost("stopped while actors were busy")
             if time.monotonic() > deadline:
-                for member in [m for m in self._members.values() if m.task is Task.ASKED]:
+                for member in [m for m in self._members.values() if m.at_work]:
                     self._lose(member, Loss.DEADLINE)
                 raise WorkerLost("actors overran the deadline and were ended")
             self._require_any()
@@ -150,6 +151,8 @@ class Crew:
             self._turn(infos)
             if self._refused is not None:
                 raise self._refused
+        if not infos and self._last_loss is not None:
+            raise self._last_loss
         if not infos:
             raise WorkerLost(
                 f"no actor came up within {self._patience_s:.0f} s (devices.start_timeout); the cluster has "
@@ -171,7 +174,7 @@ class Crew:
         """One that is up, or may soon be."""
         since = time.monotonic() - self._patience_s
         if not any(m.task is not Task.LOADING or m.begun > since for m in self._members.values()):
-            raise self._refused or WorkerLost("no actor is left")
+            raise self._refused or self._last_loss or WorkerLost("no actor is left")
 
     def _turn(self, infos: list[WorkerInfo] | None = None) -> Event | None:
         """Wait a moment for what the hub says, and heed it.
@@ -183,38 +186,40 @@ class Crew:
         try:
             said = self._link.hear()
         except WorkerLost:
-            self._on_loss(Loss.DIED)
-            self.close()
+            self._hub_lost()
             raise
         if said is None or (member := self._members.get(said[1])) is None:
             return None
         if said[0] == "lost":
-            return self._lose(member, Loss.DIED, f"an actor{_on(member)} died ({said[2]})")
+            return self._lose(member, Loss.DIED, f"{member} died ({said[2]})")
         heard: Said = pickle.loads(said[2])
         _write(heard.lines)
+        member.node = heard.node
         return self._heed(member, heard.what, infos)
 
     def _heed(self, member: Member, what: object, infos: list[WorkerInfo] | None) -> Event | None:
         if isinstance(what, Answer):
             return self._heed_answer(member, what)
         if isinstance(what, Arrival) and what.version == __version__:
-            member.node, member.pid = what.node, what.pid
-            log.debug("actor %d is up on %s, pid %d", member.place, what.node, what.pid)
+            member.pid = what.pid
+            log.debug("actor %d is up on %s, pid %d", member.place, member.node, member.pid)
             if infos is not None:
                 infos.append(what.info)
             return self._free(member)
         if isinstance(what, Arrival):
             what = ClusterUnusable(
-                f"riskmon is {__version__} here and {what.version} on the node {what.node}; install the same version "
+                f"riskmon is {__version__} here and {what.version} on the node {member.node}; install the same version "
                 "on every node of the Ray cluster"
             )
+        elif isinstance(what, UserError) and self._resources.nodes > 1:
+            what = type(what)(f"{what} (on the node {member.node})")
         if isinstance(what, UserError):
             self._refused = what
             self._dismiss(member)
             if infos is None:
                 log.error("actor %d did not come up again: %s", member.place, what)
             return None
-        return self._lose(member, Loss.FAILED, f"an actor{_on(member)} failed: {what}")
+        return self._lose(member, Loss.FAILED, f"{member} failed: {what}")
 
     def _heed_answer(self, member: Member, answer: Answer) -> Event | None:
         tally = self.tallies[member.place]
@@ -238,20 +243,31 @@ class Crew:
         self._put(member, ("replan", *self.basis), 1, Task.PLANNING)
         return None
 
+    def _tell(self, *message: object) -> None:
+        assert self._link is not None
+        try:
+            self._link.send(*message)
+        except WorkerLost:
+            self._hub_lost()
+            raise
+
+    def _hub_lost(self) -> None:
+        """All actors are lost with it; the next question joins anew."""
+        self._on_loss(Loss.DIED)
+        self.close()
+
     # ---- actors
 
     def _begin(self, place: int) -> None:
-        assert self._link is not None
         self._begun += 1
         packed = pickle.dumps((for_an_actor(self._config, gpu=self._gpu), f"riskmon-actor-{place}"))
         self._members[self._begun] = Member(self._begun, place, time.monotonic())
-        self._link.send("start", self._begun, self._gpu, packed)
+        self._tell("start", self._begun, self._gpu, packed)
 
     def _put(self, member: Member, question: tuple[object, ...], expected: int, task: Task) -> None:
-        assert self._link is not None
         member.task, member.expected = task, expected
         self.tallies[member.place].ask()
-        self._link.send("ask", member.number, pickle.dumps(question))
+        self._tell("ask", member.number, pickle.dumps(question))
 
     def _lose(self, member: Member, why: Loss, message: str = "") -> Event:
         """End what is left of an actor, say that it was lost, and begin another."""
@@ -265,17 +281,13 @@ class Crew:
                 "%d actors in a row were lost at place %d, which stays empty for the rest of the cycle",
                 *(_LOST_IN_A_ROW, member.place),
             )
-        return Event(member, lost=WorkerLost(message))
+        self._last_loss = WorkerLost(message)
+        return Event(member, lost=self._last_loss)
 
     def _dismiss(self, member: Member) -> None:
-        assert self._link is not None
         self.tallies[member.place].end()
         del self._members[member.number]
-        self._link.send("end", member.number)
-
-
-def _on(member: Member) -> str:
-    return f" on {member.node}" if member.node else ""
+        self._tell("end", member.number)
 
 
 def _write(lines: Lines) -> None:

@@ -98,7 +98,7 @@ class RayDevices:
         if not self._crew.joined:
             yield from (None for _ in prompts)
             return
-        ahead = _AHEAD * sum(tally.at_once for tally in self._crew.tallies.values())
+        ahead = _AHEAD * max(1, sum(tally.at_once for tally in self._crew.tallies.values()))
         work: Refinement[Member] = Refinement(prompts, self._home, ahead)
         try:
             while True:
@@ -106,7 +106,7 @@ class RayDevices:
                 yield from work.results()
                 if work.over:
                     return
-                if work.busy:
+                if work.pending or not self._crew.idle:
                     _note_further(self._crew.next(deadline, stop), work)
         finally:
             self._crew.disregard(work.busy)

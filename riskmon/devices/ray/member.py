@@ -43,6 +43,14 @@ class Member:
     pid: int = 0
     basis: Basis | None = None
 
+    @property
+    def at_work(self) -> bool:
+        """Whether it is at a question, wanted or not."""
+        return self.task in (Task.PLANNING, Task.ASKED, Task.STALE)
+
+    def __str__(self) -> str:
+        return f"an actor on {self.node}" if self.node else "an actor"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -50,6 +50,11 @@ class Refinement(Generic[Home]):
         return self._ended and not self._in_order
 
     @property
+    def pending(self) -> bool:
+        """Whether a prompt was taken whose result is not out."""
+        return bool(self._in_order)
+
+    @property
     def busy(self) -> tuple[Home, ...]:
         """Actors that are at something."""
         return tuple(self._under_way)
