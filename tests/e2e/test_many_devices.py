@@ -75,16 +75,15 @@ def test_a_cycle_that_loses_an_actor_half_way_stores_what_one_process_does(
     world: World, tmp_path: Path
 ) -> None:
     made = {}
+    write_traffic(tmp_path, 24)  # one file: a prompt's draws follow from where it was read
     for name, devices in (("local", {"kind": "local"}), ("ray", RAY)):
-        folder = tmp_path / name
-        folder.mkdir()
-        write_traffic(folder, 40)
         config = write_config(
-            folder,
+            tmp_path,
             world.target,
             devices=devices,
-            estimate={"samples_per_prompt": 2000, "refine_share": 0},
+            estimate={"samples_per_prompt": 1000, "refine_share": 0},
             traffic={"jsonl": "traffic.jsonl"},
+            store={"url": f"sqlite:///{name}.db"},
         )
         with running(config, "--once") as daemon:
             if name == "ray":
@@ -94,12 +93,12 @@ def test_a_cycle_that_loses_an_actor_half_way_stores_what_one_process_does(
         with open_store(load_config(config).store) as store:
             cycle = store.last_complete_cycle()
             assert cycle is not None
-            assert (cycle.prompts, dict(cycle.failures), cycle.left_out) == (40, {}, 0)
+            assert (cycle.prompts, dict(cycle.failures), cycle.left_out) == (24, {}, 0)
             assert cycle.device_seconds > 0
             assert sum(store.counters().worker_losses.values()) == (name == "ray")
             since = datetime.now(UTC) - timedelta(days=1)
             made[name] = {one.estimate.prompt_id: one.estimate.p for one in store.weighted_estimates(since)}
-    assert len(made["local"]) == 40
+    assert len(made["local"]) == 24
     assert made["ray"] == pytest.approx(made["local"], rel=1e-4)
 
 
