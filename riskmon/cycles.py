@@ -81,6 +81,7 @@ def estimate_cycle(
         for done in devices.estimate(feed.stream(), device.deadline, give_up):
             for result in feed.take(done):
                 store.write_result(cycle, result, clock())
+                device.count_paused(store)
                 results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
         _refine(store, device, feed, config, cycle, waiting, results, clock, stop)
     except WorkerLost as exc:
@@ -99,11 +100,12 @@ def estimate_cycle(
     store.finish_cycle(cycle, summary)
     _count_overhead(store, device, results)
     log.info(
-        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds",
+        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds%s",
         summary.prompts,
         sum(summary.failures.values()),
         summary.left_out,
         summary.device_seconds,
+        f", {device.paused:.1f} at rest for others" if device.paused else "",
         extra={
             "prompts": summary.prompts,
             "failed": sum(summary.failures.values()),
@@ -111,6 +113,7 @@ def estimate_cycle(
             "left_out": summary.left_out,
             "tokens": summary.tokens,
             "device_seconds": summary.device_seconds,
+            "paused_seconds": device.paused,
             "complete": summary.complete,
         },
     )
@@ -123,6 +126,7 @@ class _Device:
     Attributes:
         deadline: on the clock of `time.monotonic`. budget_s: device seconds of the cycle.
         broken_off: whether the cycle ended because of a loss.
+        paused: seconds at rest for others, as counted so far.
     """
 
     def __init__(self, devices: Devices, config: Config, give_up: Stop) -> None:
@@ -131,12 +135,21 @@ class _Device:
         self.budget_s = config.estimate.device_budget.total_seconds()
         self.give_up = give_up
         self.broken_off = False
+        self.paused = 0.0
         self._before = devices.device_seconds
+        self._paused_before = devices.paused_seconds
         self._losses = 0
 
     def spent(self) -> float:
         """Device seconds of the cycle so far."""
         return self.devices.device_seconds - self._before
+
+    def count_paused(self, store: Store) -> None:
+        """Count the time at rest since this was last called."""
+        paused = self.devices.paused_seconds - self._paused_before
+        if paused > self.paused:
+            store.count_paused_seconds(paused - self.paused)
+            self.paused = paused
 
     def observe(self, prompt: Prompt) -> Observation:
         """A response that costs the device its life is given up without a verdict: it would cost the next one too."""
@@ -274,9 +287,10 @@ def _seconds(result: PromptResult, draws: int) -> float:
 
 
 def _count_overhead(store: Store, device: _Device, results: Sequence[PromptResult]) -> None:
-    """Count the device time that no stored result states: plans, responses, failures, and what was lost."""
+    """Count the device time that no stored result states: plans, responses, failures, what was lost, and rests."""
     stated = sum(result.estimates[0].device_seconds for result in results if result.estimates)
     store.count_device_seconds(max(0.0, device.spent() - stated))
+    device.count_paused(store)
 
 
 def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:

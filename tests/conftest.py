@@ -6,6 +6,7 @@ pytest_plugins = [
     name
     for name in (
         "support.kafka",
+        "support.nvml",
         "support.postgres",
         "support.prometheus",
         "support.alertmanager",

@@ -186,9 +186,8 @@ def digest_of(config: Config, origin: str) -> str:
     """A hash of all that decides a prompt's draws and their verdicts, and of where the prompts come from."""
     from riskmon.estimate.fingerprint import voices_fingerprint
 
-    estimate = config.estimate.model_dump_json(exclude={"device_budget", "deadline", "schedule", "hits_kept"})
     harms = [harm.model_dump_json(exclude={"budget_daily", "calibration"}) for harm in config.all_harms]
-    parts = [origin, voices_fingerprint(config), estimate, *harms]
+    parts = [origin, voices_fingerprint(config), config.estimate.of_draws(), *harms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

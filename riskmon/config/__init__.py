@@ -7,7 +7,7 @@ folder of the file. docs/configuration.md and the command line read their texts 
 
 from riskmon.config.calibrate import CalibrateConfig
 from riskmon.config.devices import DevicesConfig
-from riskmon.config.estimate import EstimateConfig
+from riskmon.config.estimate import EstimateConfig, SharingConfig
 from riskmon.config.experts import (
     CheckpointExpert,
     ExpertConfig,
@@ -82,6 +82,7 @@ __all__ = [
     "SamplerConfig",
     "Section",
     "SeekConfig",
+    "SharingConfig",
     "SimpleJudge",
     "SmtpConfig",
     "SteeringExpert",

@@ -29,6 +29,12 @@ class ModelConfig(Section):
     device: Device = "auto"
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
     batch_rows: int = Field(0, ge=0, description="rows decoded at once; 0 takes as many as fit into memory")
+    memory_share: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="share of the GPU memory that is free once the model is loaded that a batch may fill",
+    )
     sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
     chat_template: Literal["auto", "none"] = Field(
         "auto", description="auto uses the tokenizer's template; none takes the prompt text as it stands"

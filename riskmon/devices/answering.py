@@ -34,6 +34,18 @@ class Answer:
     at_once: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A word while a device rests for others, so that its rest is not taken for work if it is lost meanwhile.
+
+    Attributes:
+        device_seconds, paused_seconds: see `Answer`.
+    """
+
+    device_seconds: float
+    paused_seconds: float
+
+
 def answers(session: Session, verb: str, *arguments: Any) -> Iterator[Answer]:
     """Answer a question; one answer for each of its prompts."""
     for place, value in _values(session, verb, *arguments):

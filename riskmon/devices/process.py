@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 
 from riskmon import logs
 from riskmon.config import Config
-from riskmon.devices.answering import Answer
+from riskmon.devices.answering import Answer, Pulse
 from riskmon.devices.base import Loss, WorkerInfo
 from riskmon.devices.queue import PromptQueue
 from riskmon.devices.serving import serve
@@ -193,7 +193,9 @@ class DeviceWorker:
             self._hear(deadline, stop)
 
     def _hear(self, deadline: float, stop: Callable[[], bool]) -> Answer:
-        answer = self._receive(deadline, stop)
+        while isinstance(answer := self._receive(deadline, stop), Pulse):
+            self._tally.hear(answer)
+            self._check_patience(deadline, stop)
         if not isinstance(answer, Answer):
             raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
         self._tally.hear(answer)
@@ -232,11 +234,14 @@ class DeviceWorker:
                 self._process.join(1)  # the pipe may close a moment before there is an exit code
                 code = self._process.exitcode
                 raise self._lost(Loss.DIED, f"the device worker died (exit code {code})")
-            if stop():
-                self._end()
-                raise WorkerLost("stopped while the device worker was busy")
-            if deadline is not None and time.monotonic() > deadline:
-                raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
+            self._check_patience(deadline, stop)
+
+    def _check_patience(self, deadline: float | None, stop: Callable[[], bool]) -> None:
+        if stop():
+            self._end()
+            raise WorkerLost("stopped while the device worker was busy")
+        if deadline is not None and time.monotonic() > deadline:
+            raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
 
     def _lost(self, why: Loss, message: str) -> WorkerLost:
         """End what is left of the process, say that it was lost, and give the error to raise."""

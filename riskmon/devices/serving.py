@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 from riskmon import logs
 from riskmon.config import Config
-from riskmon.devices.answering import answers
+from riskmon.devices.answering import Pulse, answers
 from riskmon.devices.base import WorkerInfo
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Prompt
@@ -40,6 +40,7 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
     pipe.send(
         WorkerInfo(session.engine.device, tuple(judge.id for judge in session.judges), session.contrasts)
     )
+    session.meter.tell = lambda: pipe.send(Pulse(session.meter.seconds, session.meter.paused))
     while True:
         try:
             question = pipe.recv()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from riskmon.devices.answering import Answer
+from riskmon.devices.answering import Answer, Pulse
 
 
 class Tally:
@@ -30,13 +30,14 @@ class Tally:
         """It is given work."""
         self._working_since = self._now()
 
-    def hear(self, answer: Answer) -> None:
-        """It has answered, and works on if more is expected of it; else call `rest`."""
+    def hear(self, answer: Answer | Pulse) -> None:
+        """It has answered, and works on if more is expected of it, else call `rest`; or it rests for others."""
         seconds, paused = self._said
         self.device_seconds += answer.device_seconds - seconds
         self.paused_seconds += answer.paused_seconds - paused
         self._said = (answer.device_seconds, answer.paused_seconds)
-        self.at_once = answer.at_once
+        if isinstance(answer, Answer):
+            self.at_once = answer.at_once
         self._working_since = self._now()
 
     def rest(self) -> None:

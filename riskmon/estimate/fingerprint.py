@@ -13,13 +13,15 @@ from pathlib import Path
 
 from riskmon.config import Config, ExpertConfig, ModelConfig
 
+# Settings of a model that say how it is run, and change nothing that it says.
+_HOW = {"device", "batch_rows", "memory_share"}
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 def voices_fingerprint(config: Config) -> str:
     """Sixteen hexadecimal digits."""
     digest = hashlib.sha256()
-    model = config.model.model_dump_json(exclude={"device", "batch_rows"})
+    model = config.model.model_dump_json(exclude=_HOW)
     digest.update(model.encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
@@ -36,7 +38,7 @@ def target_fingerprint(model: ModelConfig) -> str:
     A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
     """
     digest = hashlib.sha256()
-    elsewhere = {"target", "revision", "device", "batch_rows", "max_new_tokens"}
+    elsewhere = _HOW | {"target", "revision", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)

@@ -33,8 +33,12 @@ class Gate(Protocol):
             rested: seconds since this process last worked the device; 0 while it does.
         """
 
-    def wait(self, rested: float) -> None:
-        """Return when work may go on; called at rest. `rested` as in `closed`."""
+    def wait(self, rested: float, tell: Callable[[], None]) -> None:
+        """Return when work may go on; called at rest.
+
+        Args:
+            rested: as in `closed`. tell: called again and again meanwhile.
+        """
 
 
 def _nothing() -> None:
@@ -45,10 +49,14 @@ class Meter:
     """Counts device time and time given up to others.
 
     Args:
-        device: kind of the device that the model runs on, such as `cuda`; work of another kind of CPU is not counted.
+        device: kind of the device that the model runs on, such as `cuda`; beside a GPU, work on the CPU is not counted.
         settle: waits for what the device was asked for.
         gate: None never rests.
         now: clock in seconds.
+
+    Attributes:
+        gate: in front of the device.
+        tell: called again and again while work rests.
     """
 
     def __init__(
@@ -60,22 +68,24 @@ class Meter:
     ) -> None:
         self._device = device
         self._settle = settle
-        self._gate = gate
+        self.gate = gate
+        self.tell = _nothing
         self._now = now
         self._seconds = 0.0
         self._paused = 0.0
         self._depth = 0
         self._since: float | None = None  # None while the clock stands
+        self._resting_since: float | None = None
         self._stopped_at = float("-inf")
 
     @classmethod
-    def on(cls, device: torch.device, gate: Gate | None = None) -> Meter:
+    def on(cls, device: torch.device) -> Meter:
         """The clock of a torch device."""
         if device.type != "cuda":
-            return cls(device.type, gate=gate)
+            return cls(device.type)
         import torch
 
-        return cls(device.type, lambda: torch.cuda.synchronize(device), gate)
+        return cls(device.type, lambda: torch.cuda.synchronize(device))
 
     @property
     def seconds(self) -> float:
@@ -87,8 +97,8 @@ class Meter:
 
     @property
     def paused(self) -> float:
-        """Seconds that work has rested for others."""
-        return self._paused
+        """Seconds that work has rested for others, up to now."""
+        return self._paused + (0.0 if self._resting_since is None else self._now() - self._resting_since)
 
     def beside(self, device: str) -> Meter:
         """The clock for work on another device: this one, or one of its own that nobody reads."""
@@ -110,17 +120,18 @@ class Meter:
 
     def give_way(self) -> None:
         """Rest while others need the device; called between steps of work, where nothing is half done."""
-        if self._gate is None or not self._gate.closed(self._rested()):
+        if self.gate is None or not self.gate.closed(self._rested()):
             return
         running = self._since is not None
         if running:
             self._stop()
-        begun = self._now()
+        self._resting_since = self._now()
         try:
-            self._gate.wait(self._rested())
+            self.gate.wait(self._rested(), self.tell)
         finally:
             ended = self._now()
-            self._paused += ended - begun
+            self._paused += ended - self._resting_since
+            self._resting_since = None
             if running:
                 self._since = ended
 

@@ -15,6 +15,7 @@ from riskmon.estimate.model import LanguageModel, load_model, pick_device
 from riskmon.estimate.proposals import voices_of
 from riskmon.estimate.sampler import Sampler
 from riskmon.estimate.session import Session
+from riskmon.estimate.sharing.opening import open_gate
 from riskmon.records import JudgeError
 from riskmon.statistics import load_judge_error
 
@@ -25,7 +26,8 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
-    meter = Meter.on(pick_device(config.model.device))
+    device = pick_device(config.model.device)
+    meter = Meter.on(device)
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
@@ -40,6 +42,8 @@ def open_session(config: Config) -> Session:
     experts = build_experts(config.experts, model, config.model)
     with meter.working():
         contrasts = require_contrast(model, experts)
+    # From here on only: whoever waits for a model to load waits without a deadline.
+    meter.gate = open_gate(config.estimate.sharing, device)
     return assemble_session(config, model, experts, judges, contrasts, judge_errors, meter)
 
 
@@ -67,5 +71,6 @@ def assemble_session(
         config.model.max_new_tokens,
         config.model.batch_rows,
         meter,
+        config.model.memory_share,
     )
     return Session(config, model, engine, judges, contrasts, judge_errors)

@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 from support.estimates import world_config
+from support.nvml import UUID
 from support.ray_cluster import (
     actors,
     at_work,
@@ -152,6 +153,22 @@ def test_everything_ends_with_a_daemon_that_is_killed(world, tmp_path):
     daemon.wait()
     psutil.wait_procs(tree, timeout=20)
     assert all(_ended(process.pid) for process in tree)
+
+
+def test_actors_rest_for_others_and_say_so_meanwhile(driver, world):
+    sharing = {"max_utilization": 0.3, "gpu": UUID, "check_every": "50ms", "smoothing": "1ms"}
+    config = on_ray(world_config(world.target, world.experts, sharing=sharing, samples=100))
+    driver.show(80, {"self": 50, 4242: 80})
+    with actors(config) as (devices, losses):
+
+        def watch():
+            if devices.paused_seconds > 1:  # heard of before there is any answer
+                driver.show(5, {"self": 50, 4242: 5})
+            return False
+
+        assert len(estimated(devices.estimate(iter(prompts(4)), soon(), watch))) == 4
+        assert devices.paused_seconds > 1
+        assert not losses
 
 
 def test_a_model_that_does_not_load_is_the_users_to_fix(tmp_path):

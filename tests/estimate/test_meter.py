@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from support.estimates import regex_harm, world_config
 from support.judge_endpoint import Reply, serve
 from support.judge_models import bert_classifier, subword_tokenizer
-from support.worlds import PROMPT
+from support.worlds import PROMPT, STEPS
 
 from riskmon.estimate.meter import Meter
 from riskmon.estimate.opening import open_session
@@ -40,9 +40,10 @@ class Door:
         self.rested.append(rested)
         return self.takes > 0
 
-    def wait(self, rested):
+    def wait(self, rested, tell):
         assert rested == 0 or self.rested[-1] == rested
         self.hands.now += self.takes
+        tell()
         self.takes = 0.0
 
 
@@ -84,10 +85,13 @@ def test_a_rest_is_no_device_time():
     hands = Hands()
     door = Door(hands)
     meter = Meter(gate=door, now=hands)
+    told = []
+    meter.tell = lambda: told.append((meter.seconds, meter.paused))
     with meter.working():
         hands.now += 2
         door.takes = 30
         meter.give_way()
+        assert told == [(2, 30)]
         hands.now += 1
         meter.give_way()
     assert (meter.seconds, meter.paused) == (3, 30)
@@ -103,8 +107,8 @@ def test_a_rest_that_is_broken_off_is_counted():
     hands = Hands()
 
     class Broken(Door):
-        def wait(self, rested):
-            super().wait(rested)
+        def wait(self, rested, tell):
+            super().wait(rested, tell)
             raise KeyboardInterrupt
 
     door = Broken(hands)
@@ -232,3 +236,29 @@ def test_a_prompt_that_fails_costs_what_it_has_cost(world, tmp_path):
     results = session.estimate_many([Prompt("well", "ask red and blue"), Prompt("sick", "ask red or blue")])
     assert [result.failure for result in results] == [None, "not_finite"]
     assert 0 < seconds(results) < session.meter.seconds - before
+
+
+def test_work_gives_way_between_steps_and_comes_out_the_same(judged):
+    """Decoding steps, pieces of rescoring and batches of judges; a rest in the middle changes no result."""
+
+    class Turnstile:
+        asked = rests = 0
+
+        def closed(self, rested):
+            self.asked += 1
+            return self.asked % 3 == 0
+
+        def wait(self, rested, tell):
+            self.rests += 1
+
+    prompt = Prompt("same", PROMPT)
+    before = judged.estimate(prompt)
+    judged.meter.gate = Turnstile()
+    try:
+        after = judged.estimate(prompt)
+        asked = judged.meter.gate.asked
+    finally:
+        judged.meter.gate = None
+    assert [e.p for e in after.estimates] == [e.p for e in before.estimates]
+    # Two stages of five steps each, and more.
+    assert asked > 2 * STEPS

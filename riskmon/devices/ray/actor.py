@@ -1,8 +1,9 @@
 """The body of an actor: a session on one device, asked by a daemon that may be on another machine.
 
 Questions come and answers go as bytes, so that nothing of Ray's, which shows arguments and errors in many places, ever
-holds a prompt. Whatever goes wrong is an answer as well. Log lines travel with the answers to the daemon, which writes
-them among its own; Ray's files on the nodes get none.
+holds a prompt. Whatever goes wrong is an answer as well. The session has a thread of its own, so that word goes home
+while it rests for others, too (`estimate/sharing/`). Log lines travel with the answers to the daemon, which writes them
+among its own; Ray's files on the nodes get none.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import queue
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from riskmon import __version__, logs
 from riskmon.config import Config
-from riskmon.devices.answering import Answer, answers
+from riskmon.devices.answering import Answer, Pulse, answers
 from riskmon.devices.base import WorkerInfo
 from riskmon.devices.serving import about
 from riskmon.errors import UserError, WorkerLost
@@ -49,11 +52,11 @@ class Said:
 
     Attributes:
         what: an `Arrival`, or a `UserError` in its place; an `Answer`, or a `WorkerLost` in its place, after which the
-            actor is of no more use.
+            actor is of no more use; a `Pulse` while it rests.
         node: name of the machine.
     """
 
-    what: Arrival | UserError | Answer | WorkerLost
+    what: Arrival | UserError | Answer | WorkerLost | Pulse
     node: str
     lines: Lines
 
@@ -64,6 +67,8 @@ class Estimator:
     def __init__(self) -> None:
         self._session: Session | None = None
         self._log = _Collected()
+        # One thread for all of a session's work: torch keeps settings by thread.
+        self._thread = ThreadPoolExecutor(1, "session")
 
     def open(self, packed: bytes) -> bytes:
         """Load the model.
@@ -80,7 +85,7 @@ class Estimator:
         # Must be set before torch is loaded; see `riskmon.devices.serving`.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
-            return self._said(self._open(config))
+            return self._said(self._thread.submit(self._open, config).result())
         except UserError as exc:
             return self._said(exc)
         except Exception as exc:  # noqa: BLE001 - the daemon's side starts a fresh actor
@@ -96,15 +101,26 @@ class Estimator:
         Yields:
             A `Said` for each answer.
         """
-        assert self._session is not None
-        verb, *arguments = pickle.loads(packed)
+        out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread.submit(self._answer, packed, out.put)
+        while (said := out.get()) is not None:
+            yield said
+
+    def _answer(self, packed: bytes, put: Callable[[bytes | None], None]) -> None:
+        """Put a `Said` for each answer, and None at the end."""
+        verb, subject = "answer", ""
         try:
-            for answer in answers(self._session, verb, *arguments):
-                yield self._said(answer)
-        except Exception as exc:  # noqa: BLE001 - the daemon's side starts a fresh actor
+            assert self._session is not None
+            meter = self._session.meter
+            meter.tell = lambda: put(self._said(Pulse(meter.seconds, meter.paused)))
+            verb, *arguments = pickle.loads(packed)
             subject = about(arguments[0])
+            for answer in answers(self._session, verb, *arguments):
+                put(self._said(answer))
+        except Exception as exc:  # noqa: BLE001 - the daemon's side starts a fresh actor
             log.error("an actor failed to %s%s: %s", verb, subject, logs.describe(exc))
-            yield self._said(WorkerLost(f"{type(exc).__name__}{subject}"))
+            put(self._said(WorkerLost(f"{type(exc).__name__}{subject}")))
+        put(None)
 
     def _open(self, config: Config) -> Arrival:
         from riskmon.estimate.opening import open_session
@@ -114,7 +130,7 @@ class Estimator:
         info = WorkerInfo(session.engine.device, judges, session.contrasts)
         return Arrival(info, os.getpid(), __version__)
 
-    def _said(self, what: Arrival | UserError | Answer | WorkerLost) -> bytes:
+    def _said(self, what: Arrival | UserError | Answer | WorkerLost | Pulse) -> bytes:
         return pickle.dumps(Said(what, socket.gethostname(), self._log.take()))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 from riskmon import __version__
 from riskmon.config import Config
-from riskmon.devices.answering import Answer
+from riskmon.devices.answering import Answer, Pulse
 from riskmon.devices.base import Loss, WorkerInfo
 from riskmon.devices.ray.actor import Arrival, Lines, Said
 from riskmon.devices.ray.cluster import Resources
@@ -198,6 +198,9 @@ class Crew:
         return self._heed(member, heard.what, infos)
 
     def _heed(self, member: Member, what: object, infos: list[WorkerInfo] | None) -> Event | None:
+        if isinstance(what, Pulse):
+            self.tallies[member.place].hear(what)
+            return None
         if isinstance(what, Answer):
             return self._heed_answer(member, what)
         if isinstance(what, Arrival) and what.version == __version__:

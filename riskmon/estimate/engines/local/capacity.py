@@ -1,9 +1,9 @@
 """How many rows fit: memory is looked at once, and the batch chosen from it.
 
 A row holds, under every network that its job needs, keys and values of its own tokens (and of its context where they
-cannot be shared), and while a token is drawn a few arrays as wide as the vocabulary. On CUDA most of what is free may
-be taken; the rest is for activations and for the kernels. On the CPU a few gigabytes, and never more rows than make a
-matrix product efficient: further ones would only wait longer in memory.
+cannot be shared), and while a token is drawn a few arrays as wide as the vocabulary. On CUDA a share of what is free
+may be taken; the rest is for activations, for the kernels and for others on the GPU. On the CPU a few gigabytes, and
+never more rows than make a matrix product efficient: further ones would only wait longer in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 
 from riskmon.estimate.engines.local.prefix import Prefix
 
-_CUDA_SHARE = 0.7
 _CPU_BYTES = 4 * 2**30
 _CPU_ROWS = 256
 # Arrays of a row as wide as the vocabulary: logits per network, scores and a distribution function in float64.
@@ -33,14 +32,18 @@ class Memory:
     rows: int | None
 
 
-def probe(device: torch.device) -> Memory:
-    """Memory that rows may take, beside the weights that are loaded already."""
+def probe(device: torch.device, share: float) -> Memory:
+    """Memory that rows may take, beside the weights that are loaded already.
+
+    Args:
+        share: of what is free on a GPU.
+    """
     if device.type != "cuda":
         return Memory(_CPU_BYTES, _CPU_ROWS)
     free, _ = torch.cuda.mem_get_info(device)
     # What torch holds in reserve is not free to others, but is to us.
     reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return Memory(int(_CUDA_SHARE * (free + reserve)), None)
+    return Memory(int(share * (free + reserve)), None)
 
 
 def rows_that_fit(

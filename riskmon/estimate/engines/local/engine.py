@@ -19,6 +19,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from riskmon.config import ModelConfig
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.engines.local.batch import Batch
@@ -57,12 +58,14 @@ class LocalEngine:
         max_new_tokens: int,
         batch_rows: int = 0,
         meter: Meter | None = None,
+        memory_share: float = ModelConfig.model_fields["memory_share"].default,
     ) -> None:
         """Take what is drawn from.
 
         Args:
             batch_rows: rows decoded at once; 0 takes as many as fit.
             meter: one that is shared with judges; a new one if None.
+            memory_share: of what is free on a GPU, for rows.
         """
         self.meter = meter or Meter.on(model.device)
         self.experts = tuple(experts)
@@ -71,6 +74,7 @@ class LocalEngine:
         self._sampler = sampler
         self._cap = max_new_tokens
         self._batch_rows = batch_rows
+        self._memory_share = memory_share
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
         self._contexts = Contexts(model, self.experts, max_new_tokens)
         self._rescorer = Rescorer(
@@ -224,7 +228,7 @@ class LocalEngine:
         if self._batch_rows:
             fit = self._batch_rows
         else:
-            self._memory = self._memory or probe(self._model.device)
+            self._memory = self._memory or probe(self._model.device, self._memory_share)
             networks = max(len(own) for own in spans)
             fit = rows_that_fit(
                 self._memory, context, networks, self._model.vocab_size, self._cap, shared=lanes.shared
