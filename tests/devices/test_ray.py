@@ -68,6 +68,7 @@ def test_they_estimate_refine_and_observe_as_one_process_does(started, alone):
     assert devices.device_seconds > spent > 0
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_half_way_is_replaced_and_its_prompts_go_again(started, alone):
     """After plans were chosen from hits, so that the replacement has something to catch up with."""
     devices, losses = started

@@ -79,7 +79,7 @@ def test_where_every_one_dies_the_stream_ends(config):
 
         devices._crew.ask = ask_and_kill
         with pytest.raises(WorkerLost, match=r"an actor on \S+ died|no actor is left"):
-            list(devices.estimate(iter(prompts(30)), soon(200), never))
+            list(devices.estimate(iter(prompts(30)), soon(), never))
         assert len(losses) == 6
         # The next cycle begins with a full crew.
         devices._crew.ask = ask

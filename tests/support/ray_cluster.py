@@ -19,7 +19,7 @@ from riskmon.records import Prompt
 
 def on_ray(config: Config, **settings: object) -> Config:
     """The same configuration, on two actors of a cluster of its own."""
-    ray = {"kind": "ray", "address": "local", "actors": 2, "start_timeout": "90s"}
+    ray = {"kind": "ray", "address": "local", "actors": 2, "start_timeout": "200s"}
     return config.model_copy(update={"devices": DevicesConfig.model_validate(ray | settings)})
 
 
@@ -70,5 +70,5 @@ def never() -> bool:
     return False
 
 
-def soon(seconds: float = 90.0) -> float:
+def soon(seconds: float = 200.0) -> float:
     return time.monotonic() + seconds
