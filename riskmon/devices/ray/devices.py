@@ -38,6 +38,7 @@ class RayDevices:
 
     def __init__(self, config: Config, on_loss: Callable[[Loss], None] = lambda _: None) -> None:
         self._crew = Crew(config, on_loss)
+        self._samples = config.estimate.samples_per_prompt
         self._homes: dict[
             str, int
         ] = {}  # stream key -> number of the actor that remembers the prompt's draws
@@ -213,7 +214,7 @@ class RayDevices:
     def _hand_out_further(self, work: Refinement[Member]) -> None:
         work.draw(self._crew.idle)
         for member in self._crew.idle:
-            pairs = work.take(member, self._at_once(member))
+            pairs = work.take(member, self._at_once(member) * self._samples)
             if pairs:
                 self._crew.ask(member, ("refine", pairs), len(pairs))
 

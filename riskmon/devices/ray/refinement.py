@@ -78,10 +78,16 @@ class Refinement(Generic[Home]):
             else:
                 self._waiting[home].append(item)
 
-    def take(self, home: Home, at_once: int) -> tuple[tuple[Prompt, int], ...]:
-        """What an idle actor does next; empty where there is nothing for it at present."""
-        waiting = self._waiting[home]
-        items = [waiting.popleft() for _ in range(min(at_once, len(waiting)))]
+    def take(self, home: Home, draws: int) -> tuple[tuple[Prompt, int], ...]:
+        """What an idle actor does next; empty where there is nothing for it at present.
+
+        Args:
+            draws: that are worth asking it at once; the last prompt may go beyond.
+        """
+        waiting, items = self._waiting[home], []
+        while waiting and draws > 0:
+            items.append(waiting.popleft())
+            draws -= items[-1].draws
         if items:
             self._under_way[home] = items
         return tuple((item.prompt, item.draws) for item in items)
