@@ -125,7 +125,7 @@ def _expert(config: Config, settings: ExpertConfig, weights: TargetWeights, targ
 
 
 def _meter(config: Config) -> Meter:
-    """The clock of the model's device or server; any where there is no such device, which the model's own check says."""
+    """The clock of the model's device or server; any where there is no such device, as the model's own check says."""
     from riskmon.estimate.meter import Meter
     from riskmon.estimate.model import pick_device
 
