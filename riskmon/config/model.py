@@ -29,6 +29,12 @@ class ModelConfig(Section):
     device: Device = "auto"
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
     batch_rows: int = Field(0, ge=0, description="rows decoded at once; 0 takes as many as fit into memory")
+    decoding: Literal["auto", "eager", "graphs", "compiled"] = Field(
+        "auto",
+        description="how the local engine takes a step: eager launches kernels as they come; graphs pads steps to "
+        "fixed shapes, which CUDA records once and replays; compiled runs the same through torch.compile, which takes "
+        "minutes at first; auto is graphs on CUDA and eager elsewhere",
+    )
     sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
     chat_template: Literal["auto", "none"] = Field(
         "auto", description="auto uses the tokenizer's template; none takes the prompt text as it stands"

@@ -19,7 +19,7 @@ _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 def voices_fingerprint(config: Config) -> str:
     """Sixteen hexadecimal digits."""
     digest = hashlib.sha256()
-    model = config.model.model_dump_json(exclude={"device", "batch_rows"})
+    model = config.model.model_dump_json(exclude={"device", "batch_rows", "decoding"})
     digest.update(model.encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
@@ -36,7 +36,7 @@ def target_fingerprint(model: ModelConfig) -> str:
     A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
     """
     digest = hashlib.sha256()
-    elsewhere = {"target", "revision", "device", "batch_rows", "max_new_tokens"}
+    elsewhere = {"target", "revision", "device", "batch_rows", "decoding", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)

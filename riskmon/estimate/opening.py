@@ -8,6 +8,7 @@ from types import MappingProxyType
 from riskmon.config import Config
 from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.local.fixed.decoding import decoding_for
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.model import LanguageModel, load_model
@@ -61,5 +62,6 @@ def assemble_session(
         Sampler(config.model.sampler),
         config.model.max_new_tokens,
         config.model.batch_rows,
+        decoding_for(config.model.decoding, model.device),
     )
     return Session(config, model, engine, judges, contrasts, judge_errors)

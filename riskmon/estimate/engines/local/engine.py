@@ -25,6 +25,7 @@ from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.engines.local.batch import Batch
 from riskmon.estimate.engines.local.capacity import Memory, probe, rows_that_fit
 from riskmon.estimate.engines.local.contexts import Contexts
+from riskmon.estimate.engines.local.fixed.decoding import Decoding, decoding_for
 from riskmon.estimate.engines.local.lanes import Lanes, Spans
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.rescoring import Rescorer
@@ -55,11 +56,13 @@ class LocalEngine:
         sampler: Sampler,
         max_new_tokens: int,
         batch_rows: int = 0,
+        decoding: Decoding | None = None,
     ) -> None:
         """Take what is drawn from.
 
         Args:
             batch_rows: rows decoded at once; 0 takes as many as fit.
+            decoding: how networks take their steps; None leaves it to the device.
         """
         self.experts = tuple(experts)
         self.voices = tuple(voices)
@@ -70,6 +73,7 @@ class LocalEngine:
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
         self._contexts = Contexts(model, self.experts, max_new_tokens)
         self._rescorer = Rescorer(self.experts, self.voices, sampler, model.vocab_size, batch_rows)
+        self._decoding = decoding or decoding_for("auto", model.device)
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
         self._overhead = (0, 0.0)
@@ -180,7 +184,7 @@ class LocalEngine:
             work[job] += self._contexts.work - before
             return prefix
 
-        lanes = partial(Lanes, self.experts, spans, sheet.job_of, context, sheet.tokens)
+        lanes = partial(Lanes, self.experts, spans, sheet.job_of, context, sheet.tokens, self._decoding)
         batch = Batch(
             sheet,
             self.voices,
