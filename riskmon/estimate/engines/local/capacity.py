@@ -4,6 +4,9 @@ A row holds, under every network that its job needs, keys and values of its own 
 cannot be shared), and while a token is drawn a few arrays as wide as the vocabulary. On CUDA most of what is free may
 be taken; the rest is for activations and for the kernels. On the CPU a few gigabytes, and never more rows than make a
 matrix product efficient: further ones would only wait longer in memory.
+
+Steps of fixed shapes take more: rows, contexts and tokens are rounded up, and logits are held a second and a third
+time, by the recordings and while rows are picked from them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
+from riskmon.estimate.engines.local.fixed.sizes import round_down, round_up
+from riskmon.estimate.engines.local.fixed.strands import ROOM, ROWS
 from riskmon.estimate.engines.local.prefix import Prefix
 
 _CUDA_SHARE = 0.7
@@ -19,6 +24,7 @@ _CPU_BYTES = 4 * 2**30
 _CPU_ROWS = 256
 # Arrays of a row as wide as the vocabulary: logits per network, scores and a distribution function in float64.
 _WIDE_BYTES_PER_NETWORK, _WIDE_BYTES = 4, 24
+_FIXED_WIDE_BYTES_PER_NETWORK = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,14 @@ def probe(device: torch.device) -> Memory:
 
 
 def rows_that_fit(
-    memory: Memory, context: Prefix, networks: int, vocab_size: int, max_new_tokens: int, *, shared: bool
+    memory: Memory,
+    context: Prefix,
+    networks: int,
+    vocab_size: int,
+    max_new_tokens: int,
+    *,
+    shared: bool,
+    fixed: bool = False,
 ) -> int:
     """Rows of a batch, at least 1.
 
@@ -52,11 +65,16 @@ def rows_that_fit(
         context: any context; what a token's keys and values take is read off it.
         networks: experts with a network of their own, the target included.
         shared: whether rows share the context's keys and values.
+        fixed: whether steps have fixed shapes; only where contexts are shared.
     """
+    fixed = fixed and shared
     per_token = context.nbytes / context.length
     tokens = max_new_tokens + (0 if shared else context.length)
-    per_row = (
-        networks * (tokens * per_token + _WIDE_BYTES_PER_NETWORK * vocab_size) + _WIDE_BYTES * vocab_size
-    )
+    wide = _WIDE_BYTES_PER_NETWORK
+    if fixed:
+        tokens, wide = round_up(tokens, least=ROOM, parts=2), _FIXED_WIDE_BYTES_PER_NETWORK
+        networks = round_up(networks, least=1)
+    per_row = networks * (tokens * per_token + wide * vocab_size) + _WIDE_BYTES * vocab_size
     fit = max(1, int(memory.bytes // per_row))
-    return fit if memory.rows is None else min(fit, memory.rows)
+    fit = fit if memory.rows is None else min(fit, memory.rows)
+    return round_down(fit, least=ROWS, parts=2) if fixed else fit

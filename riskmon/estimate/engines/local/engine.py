@@ -222,7 +222,13 @@ class LocalEngine:
             self._memory = self._memory or probe(self._model.device)
             networks = max(len(own) for own in spans)
             fit = rows_that_fit(
-                self._memory, context, networks, self._model.vocab_size, self._cap, shared=lanes.shared
+                self._memory,
+                context,
+                networks,
+                self._model.vocab_size,
+                self._cap,
+                shared=lanes.shared,
+                fixed=self._decoding.fixed,
             )
         return fit if self._most_rows is None else min(fit, self._most_rows)
 

@@ -73,6 +73,11 @@ class Decoding:
         self._rooms: dict[str, _Room] = {}
 
     @property
+    def fixed(self) -> bool:
+        """Whether steps have fixed shapes."""
+        return self.way != "eager"
+
+    @property
     def nbytes(self) -> int:
         """Memory of all arenas."""
         return sum(room.arena.nbytes for room in self._rooms.values() if room.arena is not None)
@@ -83,7 +88,7 @@ class Decoding:
         Args:
             room: tokens that will be run behind a context; more may be.
         """
-        if self.way == "eager":
+        if not self.fixed:
             return Strands(room)
         if network not in self._rooms:
             self._rooms[network] = _Room(None if self._recorder is None else Replays(self._recorder))

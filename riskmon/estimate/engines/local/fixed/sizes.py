@@ -24,3 +24,15 @@ def round_up(n: int, *, least: int, parts: int = 1) -> int:
         return least
     step = (1 << ((n - 1).bit_length() - 1)) // parts
     return -(-n // step) * step
+
+
+def round_down(n: int, *, least: int, parts: int = 1) -> int:
+    """The largest allowed size that is n or less; n itself where it is below the smallest.
+
+    >>> [round_down(n, least=8, parts=2) for n in (3, 8, 13, 100)]
+    [3, 8, 12, 96]
+    """
+    if n < least:
+        return n
+    step = (1 << (n.bit_length() - 1)) // parts
+    return n // step * step

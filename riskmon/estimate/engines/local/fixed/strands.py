@@ -19,7 +19,7 @@ from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.strands import Strands
 from riskmon.records import BoolArray, IntArray
 
-_ROWS, _ROOM, _LENGTH = 8, 32, 64
+ROWS, ROOM, LENGTH = 8, 32, 64
 """Smallest rows behind a context, own tokens, and tokens of a context."""
 
 Runner = Callable[[nn.Module, Arena, Shape], None]
@@ -105,9 +105,9 @@ class FixedStrands:
         """The smallest that holds the rows where they lie."""
         return Shape(
             self._width,
-            round_up(int(self._rank.max(initial=0)) + 1, least=_ROWS, parts=2),
-            round_up(int(self._lengths.max(initial=0)) + 1, least=_ROOM),
-            round_up(self._longest_context().length, least=_LENGTH, parts=8),
+            round_up(int(self._rank.max(initial=0)) + 1, least=ROWS, parts=2),
+            round_up(int(self._lengths.max(initial=0)) + 1, least=ROOM),
+            round_up(self._longest_context().length, least=LENGTH, parts=8),
         )
 
     def _longest_context(self) -> Prefix:
@@ -136,7 +136,7 @@ class FixedStrands:
             mine = column == own
             rank[mine] = np.arange(mine.sum())
         width = round_up(len(used), least=1)
-        rows = round_up(int(rank.max()) + 1, least=_ROWS, parts=2)
+        rows = round_up(int(rank.max()) + 1, least=ROWS, parts=2)
         if width * rows >= self._shape().slots:
             return
         before = self._slots
@@ -149,7 +149,7 @@ class FixedStrands:
     def _hold(self) -> Arena:
         """The arena, with room for all rows."""
         shape = self._shape()
-        room = max(shape.room, round_up(self._room, least=_ROOM, parts=2))
+        room = max(shape.room, round_up(self._room, least=ROOM, parts=2))
         return self._open_arena(self._longest_context(), shape._replace(room=room))
 
     def _mark(self, arena: Arena) -> None:
@@ -159,4 +159,4 @@ class FixedStrands:
         arena.lengths[self._where] = arena.places(self._lengths)
 
 
-__all__ = ["FixedStrands", "Runner"]
+__all__ = ["LENGTH", "ROOM", "ROWS", "FixedStrands", "Runner"]
