@@ -52,7 +52,7 @@ def test_a_step_is_one_graph_and_compiles_once_per_shape(module, caplog):
     expected = run(module, Strands(6))
     counters = torch._dynamo.utils.counters
     for _ in range(2):
-        torch.testing.assert_close(run(module, decoding.open("", 6)), expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(run(module, decoding.open("", 6)), expected, atol=5e-5, rtol=0)
         assert not counters["graph_break"]
         assert not said(caplog)
         # Behind one context, behind two, and behind one in buffers that have grown; the second time nothing is new.
@@ -66,7 +66,7 @@ def test_compiled_steps_give_the_logits_of_ordinary_ones(module, caplog):
     with caplog.at_level(logging.WARNING):
         found = run(module, Decoding("compiled", CPU).open("", 6))
     assert not said(caplog)
-    torch.testing.assert_close(found, run(module, Strands(6)), atol=2e-5, rtol=0)
+    torch.testing.assert_close(found, run(module, Strands(6)), atol=5e-5, rtol=0)
 
 
 @torch.inference_mode()
@@ -78,4 +78,4 @@ def test_where_a_step_does_not_compile_it_runs_as_it_is_and_that_is_said_once(mo
     with caplog.at_level(logging.WARNING):
         found = run(module, decoding.open("", 6))
     assert len(said(caplog)) == 1
-    torch.testing.assert_close(found, run(module, Strands(6)), atol=2e-5, rtol=0)
+    torch.testing.assert_close(found, run(module, Strands(6)), atol=5e-5, rtol=0)
