@@ -35,6 +35,12 @@ class ModelConfig(Section):
         "fixed shapes, which CUDA records once and replays; compiled runs the same through torch.compile, which takes "
         "minutes at first; auto is graphs on CUDA and eager elsewhere",
     )
+    merge_adapters: Literal["auto", "never", "always"] = Field(
+        "auto",
+        description="whether a lora expert gets a copy of the weights that it changes, added up beforehand: auto does "
+        "so on CUDA as long as copies take at most half of the free memory, always wherever the adapter can be merged; "
+        "an unmerged one costs further kernels in every layer",
+    )
     sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
     chat_template: Literal["auto", "none"] = Field(
         "auto", description="auto uses the tokenizer's template; none takes the prompt text as it stands"

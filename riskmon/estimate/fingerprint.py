@@ -9,6 +9,7 @@ another fingerprint are scored anew.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from riskmon.config import Config, ExpertConfig, ModelConfig
@@ -16,10 +17,14 @@ from riskmon.config import Config, ExpertConfig, ModelConfig
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
-def voices_fingerprint(config: Config) -> str:
-    """Sixteen hexadecimal digits."""
+def voices_fingerprint(config: Config, rounded: Sequence[str] = ()) -> str:
+    """Sixteen hexadecimal digits.
+
+    Args:
+        rounded: experts whose adapter was merged into weights of half precision, which makes them other networks.
+    """
     digest = hashlib.sha256()
-    model = config.model.model_dump_json(exclude={"device", "batch_rows", "decoding"})
+    model = config.model.model_dump_json(exclude={"device", "batch_rows", "decoding", "merge_adapters"})
     digest.update(model.encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
@@ -27,6 +32,8 @@ def voices_fingerprint(config: Config) -> str:
         path = getattr(expert, "path", None)
         if path is not None:
             _add_files(digest, path)
+    for name in rounded:
+        digest.update(f"merged {name}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -36,7 +43,7 @@ def target_fingerprint(model: ModelConfig) -> str:
     A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
     """
     digest = hashlib.sha256()
-    elsewhere = {"target", "revision", "device", "batch_rows", "decoding", "max_new_tokens"}
+    elsewhere = {"target", "revision", "device", "batch_rows", "decoding", "merge_adapters", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_HALF = (torch.bfloat16, torch.float16)
+HALF = (torch.bfloat16, torch.float16)
 # Tokens whose weights are widened at once: few enough to stay in a processor's cache.
 _PIECE = 1024
 
@@ -40,7 +40,7 @@ class WideHead(nn.Linear):
 def widen_head(module: Any) -> None:
     """Let a network in half precision give its logits in float32; one whose last layer is of another make stays."""
     head = module.get_output_embeddings()
-    if type(head) is nn.Linear and head.weight.dtype in _HALF:
+    if type(head) is nn.Linear and head.weight.dtype in HALF:
         module.set_output_embeddings(WideHead(head))
 
 

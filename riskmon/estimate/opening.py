@@ -10,6 +10,7 @@ from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.engines.local.fixed.decoding import decoding_for
 from riskmon.estimate.experts import Expert, build_experts
+from riskmon.estimate.experts.lora import Lora
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.model import LanguageModel, load_model
 from riskmon.estimate.proposals import voices_of
@@ -64,4 +65,5 @@ def assemble_session(
         config.model.batch_rows,
         decoding_for(config.model.decoding, model.device),
     )
-    return Session(config, model, engine, judges, contrasts, judge_errors)
+    rounded = [expert.name for expert in experts if isinstance(expert, Lora) and expert.rounded]
+    return Session(config, model, engine, judges, contrasts, judge_errors, rounded)

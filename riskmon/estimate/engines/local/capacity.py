@@ -18,6 +18,7 @@ import torch
 from riskmon.estimate.engines.local.fixed.sizes import round_down, round_up
 from riskmon.estimate.engines.local.fixed.strands import ROOM, ROWS
 from riskmon.estimate.engines.local.prefix import Prefix
+from riskmon.estimate.memory import free_bytes
 
 _CUDA_SHARE = 0.7
 _CPU_BYTES = 4 * 2**30
@@ -43,10 +44,7 @@ def probe(device: torch.device) -> Memory:
     """Memory that rows may take, beside the weights that are loaded already."""
     if device.type != "cuda":
         return Memory(_CPU_BYTES, _CPU_ROWS)
-    free, _ = torch.cuda.mem_get_info(device)
-    # What torch holds in reserve is not free to others, but is to us.
-    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return Memory(int(_CUDA_SHARE * (free + reserve)), None)
+    return Memory(int(_CUDA_SHARE * free_bytes(device)), None)
 
 
 def rows_that_fit(
