@@ -33,7 +33,7 @@ demo: $(VENV)/.demo
 	$(BIN)/riskmon demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev servers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not gpu" $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

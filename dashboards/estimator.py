@@ -235,9 +235,12 @@ def _costs() -> list[AnyPanel]:
         ).thresholds(limits((None, GREEN), (0.05, AMBER), (0.2, RED))),
         graph(
             "When is the device busy?",
-            "Device time spent on estimates per second: 1 is a device that does nothing else.",
+            "Device time of estimate cycles per second, and time at rest because others needed the GPU: 1 is one "
+            "device that does nothing else. Work that rests much is late: give it another GPU, or raise "
+            "estimate.sharing.max_utilization.",
             "percentunit",
-            query(rate(names.ESTIMATE_DEVICE_SECONDS), "busy"),
+            query(rate(names.ESTIMATE_DEVICE_SECONDS), "working"),
+            query(rate(names.ESTIMATE_PAUSED_SECONDS), "resting for others"),
         )
         .min(0)
         .span(8),

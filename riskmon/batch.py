@@ -1,6 +1,7 @@
-"""`riskmon estimate`: prompts from a file, one after the other, without store, traffic or budget.
+"""`riskmon estimate`: prompts from a file, as many at once as fill the device, without store, traffic or budget.
 
-Every line is flushed as soon as its prompt is done, so an interrupted run keeps what it has.
+Lines are in the order of the file, and each is flushed as soon as its prompt and all before it are done, so an
+interrupted run keeps what it has.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ def _estimate_all(config: Config, prompts: Sequence[Prompt], lines: TextIO) -> I
     """Write a line per estimate; yields the reason of each failure."""
     with status("loading the model"):
         from riskmon.estimate.opening import open_session
+        from riskmon.estimate.together import estimate_each
 
         session = open_session(config)
     with progress("estimating", len(prompts), partial(_log_prompt, len(prompts))) as report:
-        for done, prompt in enumerate(prompts, 1):
-            result = session.estimate(prompt)
+        for done, result in enumerate(estimate_each(session, prompts), 1):
             for estimate in result.estimates:
                 lines.write(json.dumps(estimate.as_contract(), allow_nan=False) + "\n")
             lines.flush()
-            report(done, prompt.id)
+            report(done, result.prompt.id)
             if result.failure:
                 yield result.failure
 

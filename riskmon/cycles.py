@@ -1,7 +1,7 @@
 """One estimate cycle: plans from earlier hits, production responses, every prompt's draws, more where they matter.
 
-Reads the store, asks the device worker, writes the store. A cycle may end at any point (budget, deadline, signal, a
-lost worker): what is finished is in the store, and the summary says what was left out.
+Reads the store, asks the devices, writes the store. A cycle may end at any point (budget, deadline, signal, lost
+devices): what is finished is in the store, and the summary says what was left out.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import dataclasses
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from riskmon.config import Config
-from riskmon.devices.process import DeviceWorker
+from riskmon.devices.base import Devices
 from riskmon.errors import WorkerLost
-from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
+from riskmon.estimate.cycle import plan_refinement, summarize_cycle
+from riskmon.estimate.feed import Feed
 from riskmon.jobs import Clock, Stop, stored_hits
 from riskmon.records import CycleSummary, Prompt, PromptResult, SampledPrompt, Stratum
 from riskmon.records.observed import Observation
@@ -28,39 +29,40 @@ log = logging.getLogger(__name__)
 _CYCLE_PROMPTS = 5_000
 # Hits read for one choice of plans, over all strata and harms; bounds memory at a few hundred MB.
 _PLAN_HITS = 20_000
-# Part of a cycle's deadline that judging production responses may take: a slow judge must leave time to draw.
+# Part of a cycle's deadline, and of its device budget, that judging production responses may take: draws come first.
 _RESPONSES_SHARE = 0.1
 # Responses in a row without anything readable: the judge is away, and the rest waits for it instead of being given up.
 _JUDGE_AWAY = 3
-# Losses of the worker in one cycle after which the fault is no longer taken for a single prompt's.
+# Losses of the device while it judges responses after which the fault is no longer taken for a single response's.
 _WORKER_LOSSES = 3
 
 
 def estimate_cycle(
-    store: Store, worker: DeviceWorker, config: Config, clock: Clock, stop: Stop, give_up: Stop
+    store: Store, devices: Devices, config: Config, clock: Clock, stop: Stop, give_up: Stop
 ) -> CycleSummary | None:
-    """Estimate the sampled prompts that wait, within the device budget; every finished prompt is stored at once.
+    """Estimate the sampled prompts that wait, within the device budget.
 
     First the plans are chosen from the hits of earlier cycles. Production responses are judged, as many as there is a
-    budget for. Then every prompt gets its draws, in an order of which any prefix is a fair sample. What the budget has
-    left goes to the prompts that matter most to the forecast.
+    budget for. Then every prompt gets its draws, in an order of which any prefix is a fair sample; each is stored as
+    soon as it and all before it are done. What the budget has left goes to the prompts that matter most to the
+    forecast. The budget counts all that devices do meanwhile.
 
     Args:
-        stop: asked before each prompt; a True ends the cycle early.
-        give_up: asked while a prompt is under way; a True abandons it.
+        stop: asked before each prompt; a True ends the cycle early, when what is under way is done.
+        give_up: asked while prompts are under way; a True abandons them.
 
     Returns:
         What was done, as stored; None when no prompt was waiting, though responses may have been.
 
     Raises:
         StoreUnavailable: the store cannot be read or written; what was stored stays.
-        UserError: a worker that had to be restarted can no longer load the model.
+        UserError: a device that had to be started again can no longer load the model.
     """
     started_at = clock()
     since = started_at - config.forecast.lookback
     waiting = store.pending_prompts(since, _CYCLE_PROMPTS)
     responses = store.unjudged_responses(since, config.estimate.responses.judge_per_cycle)
-    device = _Device(worker, time.monotonic() + config.estimate.deadline.total_seconds(), give_up)
+    device = _Device(devices, config, give_up)
     if not waiting:
         if responses:
             _only_responses(store, device, config, responses, started_at, clock, stop)
@@ -74,12 +76,14 @@ def estimate_cycle(
         # Without a pilot nothing says where further draws would help, so nothing is held back for them.
         refines = config.experts and config.estimate.pilot_samples
         held_back = config.estimate.refine_share if refines else 0.0
-        first_budget = config.estimate.device_budget * (1 - held_back)
         prompts = (item.prompt for item in waiting)
-        for result in run_cycle(prompts, device.estimate, first_budget, lambda: stop() or device.late()):
-            store.write_result(cycle, result, clock())
-            results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
-        _refine(store, device, config, cycle, waiting, results, clock, stop)
+        feed = Feed(prompts, device.spent, device.budget_s * (1 - held_back), device.deadline, stop)
+        for done in devices.estimate(feed.stream(), device.deadline, give_up):
+            for result in feed.take(done):
+                store.write_result(cycle, result, clock())
+                device.count_paused(store)
+                results.append(dataclasses.replace(result, hits=()))  # they are in the store, and large
+        _refine(store, device, feed, config, cycle, waiting, results, clock, stop)
     except WorkerLost as exc:
         device.broken_off = True
         log.error("estimate cycle broken off: %s", exc, extra={"job": "estimate"})
@@ -88,17 +92,20 @@ def estimate_cycle(
         results,
         [harm.name for harm in config.all_harms],
         asked=len(waiting),
+        device_seconds=device.spent(),
         started_at=started_at,
         finished_at=clock(),
         complete=not device.broken_off and not stop(),
     )
     store.finish_cycle(cycle, summary)
+    _count_overhead(store, device, results)
     log.info(
-        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds",
+        "estimate cycle: %d prompts estimated, %d failed, %d left out, %.1f device seconds%s",
         summary.prompts,
         sum(summary.failures.values()),
         summary.left_out,
         summary.device_seconds,
+        f", {device.paused:.1f} at rest for others" if device.paused else "",
         extra={
             "prompts": summary.prompts,
             "failed": sum(summary.failures.values()),
@@ -106,6 +113,7 @@ def estimate_cycle(
             "left_out": summary.left_out,
             "tokens": summary.tokens,
             "device_seconds": summary.device_seconds,
+            "paused_seconds": device.paused,
             "complete": summary.complete,
         },
     )
@@ -113,37 +121,40 @@ def estimate_cycle(
 
 
 class _Device:
-    """The worker as one cycle uses it: a prompt that costs it its life is left out, up to a few times."""
+    """The devices as one cycle uses them.
 
-    def __init__(self, worker: DeviceWorker, deadline: float, give_up: Stop) -> None:
-        self.worker = worker
-        self.deadline = deadline
+    Attributes:
+        deadline: on the clock of `time.monotonic`. budget_s: device seconds of the cycle.
+        broken_off: whether the cycle ended because of a loss.
+        paused: seconds at rest for others, as counted so far.
+    """
+
+    def __init__(self, devices: Devices, config: Config, give_up: Stop) -> None:
+        self.devices = devices
+        self.deadline = time.monotonic() + config.estimate.deadline.total_seconds()
+        self.budget_s = config.estimate.device_budget.total_seconds()
         self.give_up = give_up
         self.broken_off = False
+        self.paused = 0.0
+        self._before = devices.device_seconds
+        self._paused_before = devices.paused_seconds
         self._losses = 0
-        self._longest_s = 0.0
 
-    def estimate(self, prompt: Prompt) -> PromptResult:
-        begun = time.monotonic()
-        try:
-            return self.worker.estimate(prompt, self.deadline, self.give_up)
-        except WorkerLost as exc:
-            self._losses += 1
-            if self.hopeless() or self._losses >= _WORKER_LOSSES:
-                raise
-            log.error(
-                "prompt %r left out: %s",
-                *(prompt.id, exc),
-                extra={"prompt_id": prompt.id, "reason": WorkerLost.reason},
-            )
-            return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))
-        finally:
-            self._longest_s = max(self._longest_s, time.monotonic() - begun)
+    def spent(self) -> float:
+        """Device seconds of the cycle so far."""
+        return self.devices.device_seconds - self._before
+
+    def count_paused(self, store: Store) -> None:
+        """Count the time at rest since this was last called."""
+        paused = self.devices.paused_seconds - self._paused_before
+        if paused > self.paused:
+            store.count_paused_seconds(paused - self.paused)
+            self.paused = paused
 
     def observe(self, prompt: Prompt) -> Observation:
-        """A response that costs the worker its life is given up without a verdict: it would cost the next one too."""
+        """A response that costs the device its life is given up without a verdict: it would cost the next one too."""
         try:
-            return self.worker.observe(prompt, self.deadline, self.give_up)
+            return self.devices.observe(prompt, self.deadline, self.give_up)
         except WorkerLost as exc:
             self._losses += 1
             if self.hopeless() or self._losses >= _WORKER_LOSSES:
@@ -155,15 +166,8 @@ class _Device:
             )
             return Observation(prompt, {})
 
-    def late(self) -> bool:
-        """Whether one more prompt like the slowest so far would overrun the deadline.
-
-        The device budget does not count the time of a judge behind an endpoint. A slow one must not cost the worker.
-        """
-        return time.monotonic() + self._longest_s > self.deadline
-
     def hopeless(self) -> bool:
-        """Whether a loss of the worker is the end of the cycle: told to stop, or out of time."""
+        """Whether a loss of the device is the end of the cycle: told to stop, or out of time."""
         return self.give_up() or time.monotonic() > self.deadline
 
 
@@ -171,11 +175,11 @@ def _choose_plans(store: Store, device: _Device, config: Config, now: datetime) 
     """Have the worker choose plans from stored hits, and store what it chose."""
     hits = stored_hits(store, config, _PLAN_HITS, now) if config.estimate.adapt else []
     try:
-        plans = device.worker.replan(hits, now, device.deadline, device.give_up)
+        plans = device.devices.replan(hits, now, device.deadline, device.give_up)
     except WorkerLost as exc:
         if device.hopeless():
             raise
-        # A fault in the choice must not end every cycle: the worker is started anew, with the first plan.
+        # A fault in the choice must not end every cycle: the device is started anew, with the first plan.
         log.error("no plan could be chosen from %d hits, so the first plan is used: %s", len(hits), exc)
         return
     store.write_plans(plans)
@@ -197,6 +201,7 @@ def _only_responses(
         _judge_responses(store, device, config, responses, clock, stop)
     except WorkerLost as exc:
         log.error("judging of production responses broken off: %s", exc, extra={"job": "estimate"})
+    _count_overhead(store, device, [])
 
 
 def _judge_responses(
@@ -209,9 +214,10 @@ def _judge_responses(
 ) -> None:
     """Judge responses in the order given, of which any prefix is a fair sample; every verdict is stored at once."""
     until = time.monotonic() + _RESPONSES_SHARE * config.estimate.deadline.total_seconds()
+    most = device.spent() + _RESPONSES_SHARE * device.budget_s
     judged = away = 0
     for item in responses:
-        if stop() or device.late() or time.monotonic() > until:
+        if stop() or time.monotonic() > until or device.spent() >= most:
             break
         seen = device.observe(item.prompt)
         away = away + 1 if seen.away else 0
@@ -235,6 +241,7 @@ def _judge_responses(
 def _refine(
     store: Store,
     device: _Device,
+    feed: Feed,
     config: Config,
     cycle: int,
     waiting: Sequence[SampledPrompt],
@@ -243,26 +250,47 @@ def _refine(
     stop: Stop,
 ) -> None:
     """Give the prompts that matter most further draws, until the device budget is spent."""
-    budget = config.estimate.device_budget.total_seconds()
-    spent = sum(result.estimates[0].device_seconds for result in results if result.estimates)
-    if stop() or not results or device.late():
+    if stop() or not results or feed.late():
         return
     requests = _requests(store, waiting[: len(results)])
-    chosen = plan_refinement(results, requests, budget - spent, config.estimate)
-    for place, draws in chosen:
-        if stop() or spent >= budget or device.late():
-            return
-        refined = device.worker.refine(results[place].prompt, draws, device.deadline, device.give_up)
-        if refined is None:
-            continue
-        store.refine_result(cycle, refined, clock())
-        spent += refined.estimates[0].device_seconds - results[place].estimates[0].device_seconds
-        results[place] = dataclasses.replace(refined, hits=())
+    chosen = plan_refinement(results, requests, device.budget_s - device.spent(), config.estimate)
+    under_way: list[tuple[int, int]] = []
+
+    def asked() -> Iterator[tuple[Prompt, int]]:
+        for place, draws in chosen:
+            ahead = [*under_way, (place, draws)]
+            seconds = sum(_seconds(results[other], more) for other, more in under_way)
+            late = feed.late(sum(more for _, more in ahead) / config.estimate.samples_per_prompt)
+            if stop() or late or device.spent() + seconds >= device.budget_s:
+                return
+            under_way.append((place, draws))
+            yield results[place].prompt, draws
+
+    refined = 0
+    for result in device.devices.refine(asked(), device.deadline, device.give_up):
+        place, _ = under_way.pop(0)
+        if result is not None:
+            store.refine_result(cycle, result, clock())
+            results[place] = dataclasses.replace(result, hits=())
+            refined += 1
     log.info(
         "estimate cycle: %d of %d prompts got further draws",
-        *(len(chosen), len(results)),
-        extra={"refined": len(chosen), "prompts": len(results)},
+        *(refined, len(results)),
+        extra={"refined": refined, "prompts": len(results)},
     )
+
+
+def _seconds(result: PromptResult, draws: int) -> float:
+    """Device seconds that further draws of a prompt will take, as it was so far."""
+    estimate = result.estimates[0]
+    return draws * estimate.device_seconds / estimate.n
+
+
+def _count_overhead(store: Store, device: _Device, results: Sequence[PromptResult]) -> None:
+    """Count the device time that no stored result states: plans, responses, failures, what was lost, and rests."""
+    stated = sum(result.estimates[0].device_seconds for result in results if result.estimates)
+    store.count_device_seconds(max(0.0, device.spent() - stated))
+    device.count_paused(store)
 
 
 def _requests(store: Store, done: Sequence[SampledPrompt]) -> list[float]:

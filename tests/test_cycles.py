@@ -7,20 +7,22 @@ import time
 from datetime import timedelta
 
 import pytest
+from support.devices import PlainDevices
 from support.store_records import HOUR, NOON, batch, observation, sampled, success
 
 from riskmon.config_file import parse_config
 from riskmon.cycles import estimate_cycle
 from riskmon.errors import WorkerLost
-from riskmon.records import Plan, PlanMember
+from riskmon.records import Plan, PlanMember, PromptResult
 from riskmon.records.observed import Observation
 from riskmon.store import open_store
 
 
-class Worker:
+class Worker(PlainDevices):
     """Answers like a device worker whose estimates take a second of device time for each draw-hundred."""
 
-    def __init__(self, *, plan=None, refine=None, observe=None):
+    def __init__(self, *, plan=None, refine=None, observe=None, at_once=1):
+        super().__init__(at_once)
         self.plan = plan
         self.refined = []
         self.observed = []
@@ -32,7 +34,7 @@ class Worker:
             raise WorkerLost("ValueError")
         return (self.plan,)
 
-    def estimate(self, prompt, deadline, stop):
+    def result_of(self, prompt):
         return with_draws(prompt, 500, 5.0)
 
     def observe(self, prompt, deadline, stop):
@@ -41,11 +43,14 @@ class Worker:
             raise WorkerLost("the device worker died (exit code -9)")
         return observation(prompt, misuse=True)
 
-    def refine(self, prompt, samples, deadline, stop):
-        self.refined.append((prompt.id, samples))
-        if self._refine == "lost":
-            raise WorkerLost("the device worker died (exit code -9)")
-        return with_draws(prompt, 500 + samples, 5.0 + samples / 100)
+    def refine(self, prompts, deadline, stop):
+        for prompt, samples in prompts:
+            self.refined.append((prompt.id, samples))
+            if self._refine == "lost":
+                raise WorkerLost("the device worker died (exit code -9)")
+            result = with_draws(prompt, 500 + samples, 5.0 + samples / 100)
+            self.work(result, less=5.0)
+            yield result
 
 
 def with_draws(prompt, n, seconds):
@@ -134,10 +139,8 @@ def test_a_slow_judge_ends_the_cycle_before_its_deadline_and_costs_no_worker(sto
     class Slow(Worker):
         """Half a second of the judge's time for each prompt; the device's is next to nothing."""
 
-        def estimate(self, prompt, deadline, stop):
+        def result_of(self, prompt):
             time.sleep(0.5)
-            if time.monotonic() > deadline:
-                raise WorkerLost("the device worker overran its deadline and was ended")
             return with_draws(prompt, 500, 0.01)
 
     worker = Slow(plan=PLAN)
@@ -146,6 +149,76 @@ def test_a_slow_judge_ends_the_cycle_before_its_deadline_and_costs_no_worker(sto
     assert (done.prompts, done.left_out, done.complete) == (1, 2, True)
     assert worker.refined == []
     assert done.failures == {}
+
+
+def test_several_at_once_stop_where_one_by_one_would(store, tmp_path):
+    """Five seconds are spent, and one more prompt is under way: that is ten of nine, though only five are spent."""
+    one, many = Worker(plan=PLAN), Worker(plan=PLAN, at_once=8)
+    config = settings(tmp_path, adapt=False, device_budget="9s")
+    assert cycle(store, one, config).prompts == 2
+    with open_store(f"sqlite:///{tmp_path}/other.db") as other:
+        other.write_intake(batch(sampled(i, (i + 1) / 10) for i in range(3)), keep=9, now=NOON)
+        assert cycle(other, many, config).prompts == 2
+    assert one.asked == many.asked
+
+
+def test_all_that_devices_do_counts_towards_the_budget_and_in_the_metric(answered, tmp_path):
+    class Busy(Worker):
+        """Three seconds for the plans, one for each response; a prompt that fails costs as much as any."""
+
+        def replan(self, hits, now, deadline, stop):
+            self.device_seconds += 3.0
+            return super().replan(hits, now, deadline, stop)
+
+        def observe(self, prompt, deadline, stop):
+            self.device_seconds += 1.0
+            return super().observe(prompt, deadline, stop)
+
+        def result_of(self, prompt):
+            if len(self.asked) > 1:
+                return super().result_of(prompt)
+            self.device_seconds += 5.0
+            return PromptResult(prompt, failure="not_finite", message="no estimate")
+
+    worker = Busy(plan=PLAN)
+    done = cycle(answered, worker, settings(tmp_path, adapt=False, device_budget="20s"))
+    # A tenth of the budget goes to responses; 3 + 2 + 5, and two prompts more until twenty are spent.
+    assert (len(worker.observed), done.prompts, done.failures) == (2, 2, {"not_finite": 1})
+    assert done.device_seconds == worker.device_seconds == 20.0
+    assert answered.counters().estimate_device_seconds == 20.0
+    cycle(
+        answered,
+        worker,
+        settings(tmp_path, adapt=False, device_budget="20s", responses={"judge_per_cycle": 0}),
+    )
+    assert answered.counters().estimate_device_seconds == worker.device_seconds
+
+
+def test_where_plans_spend_the_whole_budget_one_prompt_is_estimated_all_the_same(store, tmp_path, caplog):
+    class Planning(Worker):
+        def replan(self, hits, now, deadline, stop):
+            self.device_seconds += 90.0
+            return super().replan(hits, now, deadline, stop)
+
+    done = cycle(store, Planning(plan=PLAN), settings(tmp_path))
+    assert (done.prompts, done.left_out) == (1, 2)
+    assert "one is made all the same" in caplog.text
+
+
+def test_what_is_stored_is_a_prefix_though_answers_come_in_any_order(store, tmp_path):
+    """The second prompt is never answered: the third waits for it in vain, and for the next cycle."""
+
+    class Shuffled(Worker):
+        def estimate(self, prompts, deadline, stop):
+            first, _, third = prompts
+            yield self.result_of(third)
+            yield self.result_of(first)
+            raise WorkerLost("the device worker died (exit code -9)")
+
+    waiting = [item.prompt.id for item in store.pending_prompts(NOON)]
+    done = cycle(store, Shuffled(plan=PLAN), settings(tmp_path))
+    assert (done.prompts, done.left_out, done.complete) == (1, 2, False)
+    assert [item.prompt.id for item in store.pending_prompts(NOON)] == waiting[1:]
 
 
 # ---- production responses

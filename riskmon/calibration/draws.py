@@ -145,20 +145,33 @@ def draw_missing(config: Config, prompts: Sequence[Prompt], draws: DrawsFile, bu
         log.info("%d of %d prompts were drawn for before", len(prompts) - len(todo), len(prompts))
     from riskmon.estimate.calibrate.examples import examples_from_hits
     from riskmon.estimate.opening import open_session
+    from riskmon.estimate.together import estimate_each
 
     with status("loading the model"):
         session = open_session(config)
     with draws.extending() as file, progress("drawing", len(todo)) as report:
-        for done, (prompt, key) in enumerate(todo, start=1):
-            if draws.seconds >= budget_s:
-                log.info("estimate.device_budget is spent: %d prompts are left out", len(todo) - done + 1)
-                break
-            result = session.estimate(prompt, keep=True)
-            seconds = result.estimates[0].device_seconds if result.estimates else 0.0
-            examples = tuple(examples_from_hits(session.model, result.hits))
-            draws.add(file, key, Drawn(seconds, examples))
-            report(done, f"{prompt.id!r}, {len(examples)} harmful answers kept")
+        done = 0
+        while done < len(todo) and draws.seconds < budget_s:
+            for result in estimate_each(session, _affordable(todo[done:], draws, budget_s), keep=True):
+                seconds = result.estimates[0].device_seconds if result.estimates else 0.0
+                examples = tuple(examples_from_hits(session.model, result.hits))
+                draws.add(file, todo[done][1], Drawn(seconds, examples))
+                done += 1
+                report(done, f"{result.prompt.id!r}, {len(examples)} harmful answers kept")
+        if done < len(todo):
+            log.info("estimate.device_budget is spent: %d prompts are left out", len(todo) - done)
         draws.finish(file, dict.fromkeys(judge.id for judge in session.judges))
+
+
+def _affordable(todo: Sequence[tuple[Prompt, str]], draws: DrawsFile, budget_s: float) -> Iterator[Prompt]:
+    """Prompts while there is device time for one more, those under way reckoned at the mean so far."""
+    before = len(draws.prompts)
+    for taken, (prompt, _) in enumerate(todo):
+        drawn = len(draws.prompts)
+        mean = draws.seconds / drawn if drawn else 0.0
+        if draws.seconds + mean * (taken - (drawn - before)) >= budget_s:
+            return
+        yield prompt
 
 
 def key_of(prompt: Prompt) -> str:
@@ -173,9 +186,8 @@ def digest_of(config: Config, origin: str) -> str:
     """A hash of all that decides a prompt's draws and their verdicts, and of where the prompts come from."""
     from riskmon.estimate.fingerprint import voices_fingerprint
 
-    estimate = config.estimate.model_dump_json(exclude={"device_budget", "deadline", "schedule", "hits_kept"})
     harms = [harm.model_dump_json(exclude={"budget_daily", "calibration"}) for harm in config.all_harms]
-    parts = [origin, voices_fingerprint(config), estimate, *harms]
+    parts = [origin, voices_fingerprint(config), config.estimate.of_draws(), *harms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ folder of the file. docs/configuration.md and the command line read their texts 
 """
 
 from riskmon.config.calibrate import CalibrateConfig
-from riskmon.config.estimate import EstimateConfig
+from riskmon.config.estimate import EstimateConfig, SharingConfig
 from riskmon.config.experts import (
     CheckpointExpert,
     ExpertConfig,
@@ -80,6 +80,7 @@ __all__ = [
     "SamplerConfig",
     "Section",
     "SeekConfig",
+    "SharingConfig",
     "SimpleJudge",
     "SmtpConfig",
     "SteeringExpert",

@@ -10,6 +10,8 @@ from riskmon.config.values import Cron, Duration, Section
 
 # A smaller pilot would choose from noise.
 _SMALLEST_PILOT = 16
+# Where nothing else is said, estimation goes on once others use this part of what makes it rest.
+_RESUME = 0.75
 
 
 class JudgedResponsesConfig(Section):
@@ -21,6 +23,46 @@ class JudgedResponsesConfig(Section):
         description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth "
         "of the deadline; 0 judges none",
     )
+
+
+class SharingConfig(Section):
+    """When estimation rests for others on the same GPU."""
+
+    max_utilization: float | None = Field(
+        None,
+        ge=0.01,
+        le=1,
+        description="share of the time in which others may keep the GPU busy before estimation rests; null never "
+        "rests; needs riskmon[nvml]",
+    )
+    resume_below: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share at which it goes on; null is three quarters of max_utilization",
+    )
+    check_every: Duration = Field(timedelta(seconds=1), description="how often utilisation is read")
+    smoothing: Duration = Field(
+        timedelta(seconds=5), description="time constant of the mean over readings that decides"
+    )
+    gpu: str = Field(
+        "auto",
+        pattern=r"^(auto|GPU-[0-9a-fA-F-]+)$",
+        description="which GPU is watched: auto is the model's; otherwise its UUID, as `nvidia-smi -L` shows it",
+    )
+
+    @model_validator(mode="after")
+    def _resumes_below(self) -> SharingConfig:
+        if self.resume_below is not None and self.resume_below > (self.max_utilization or 1.0):
+            raise ValueError("resume_below must not be above max_utilization")
+        return self
+
+    @property
+    def resume_at(self) -> float:
+        """Share of the time at which estimation goes on, where it rests at all."""
+        if self.resume_below is not None:
+            return self.resume_below
+        return _RESUME * (1.0 if self.max_utilization is None else self.max_utilization)
 
 
 class EstimateConfig(Section):
@@ -50,7 +92,13 @@ class EstimateConfig(Section):
         description="token windows [from, to) of the first plan, in which an expert speaks; outside the target does; "
         "null is the end",
     )
-    device_budget: Duration = Field(timedelta(minutes=30), description="device time of one cycle")
+    device_budget: Duration = Field(
+        timedelta(minutes=30),
+        description="device time of one cycle, over all devices; pauses for others are not counted",
+    )
+    sharing: SharingConfig = Field(
+        SharingConfig(), description="when estimation rests for others on the same GPU"
+    )
     refine_share: float = Field(
         0.3,
         ge=0,
@@ -96,6 +144,10 @@ class EstimateConfig(Section):
             if start < 0 or (stop is not None and stop <= start):
                 raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")
         return self
+
+    def of_draws(self) -> str:
+        """What of it decides draws and their verdicts, as JSON."""
+        return self.model_dump_json(exclude={"device_budget", "sharing", "deadline", "schedule", "hits_kept"})
 
     @property
     def pilot_samples(self) -> int:

@@ -38,8 +38,14 @@ class ModelConfig(Section):
     merge_adapters: Literal["auto", "never", "always"] = Field(
         "auto",
         description="whether a lora expert gets a copy of the weights that it changes, added up beforehand: auto does "
-        "so on CUDA as long as copies take at most half of the free memory, always wherever the adapter can be merged; "
-        "an unmerged one costs further kernels in every layer",
+        "so on CUDA as long as copies take at most half of memory_share, always wherever the adapter can be merged; an "
+        "unmerged one costs further kernels in every layer",
+    )
+    memory_share: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="share of the GPU memory that is free once the model is loaded that a batch may fill",
     )
     sampler: SamplerConfig = Field(SamplerConfig(), description="the deployed sampler")
     chat_template: Literal["auto", "none"] = Field(

@@ -68,16 +68,18 @@ class Devices(Protocol):
         """
 
     def estimate(
-        self, prompts: Iterable[Prompt], deadline: float, stop: Callable[[], bool]
+        self, prompts: Iterable[Prompt | None], deadline: float, stop: Callable[[], bool]
     ) -> Iterator[PromptResult]:
         """Estimate prompts, several at once; yields a result for each as it is done, in any order.
 
         Args:
             prompts: asked for the next one only when there is a device for it, so that whoever feeds it can stop; every
-                prompt that was taken is yielded, as a failure if it cost a device its life.
+                prompt that was taken is yielded, as a failure if it cost a device its life. None says that no prompt
+                can be had until another result is out, and ends the stream if none is under way (see `queue.py`).
 
         Raises:
-            WorkerLost: devices were lost so often that no single prompt can be to blame, or out of time, or stopped.
+            WorkerLost: devices were lost so often that no single prompt can be to blame, none came up again, time is up
+                or the caller stopped waiting.
             UserError: a device that had to be started again can no longer load the model.
         """
 

@@ -1,9 +1,9 @@
-"""The device worker: one process that holds the model and estimates prompt after prompt.
+"""The device worker: one process that holds the model and estimates prompts, several at once.
 
 It is a process and not a thread, so that a hung kernel or an out-of-memory kill takes neither the intake nor the
 metrics with it, and so that it can be ended at a deadline. It is spawned, never forked: CUDA does not survive a fork.
-Questions (estimate, observe, refine, replan) and word of how to log go in, and answers come out, through a pipe; the
-store is never touched from here.
+Questions (`answering.py`) and word of how to log go in, and answers come out, through a pipe; the store is never
+touched from here. A question about several prompts has an answer for each, so what was answered before a loss is kept.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from riskmon import logs
 from riskmon.config import Config
+from riskmon.devices.answering import Answer, Pulse
 from riskmon.devices.base import Loss, WorkerInfo
+from riskmon.devices.queue import PromptQueue
 from riskmon.devices.serving import serve
+from riskmon.devices.tally import Tally
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Hit, Plan, Prompt, PromptResult
 from riskmon.records.observed import Observation
@@ -30,7 +34,7 @@ _POLL_S = 0.2
 
 
 class DeviceWorker:
-    """Starts, asks and ends the worker process; restarts it after a loss.
+    """Starts, asks and ends the worker process, and starts it again after a loss; see `Devices`.
 
     Args:
         on_loss: told of each process that was lost without anybody asking for its end.
@@ -43,6 +47,18 @@ class DeviceWorker:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._plan_basis: tuple[tuple[Hit, ...], datetime] | None = None
+        self._tally = Tally()
+        self._owed = 0  # answers to a question that nobody waited for to the end
+
+    @property
+    def device_seconds(self) -> float:
+        """Time that the device has worked, for whatever question, lost work included."""
+        return self._tally.device_seconds
+
+    @property
+    def paused_seconds(self) -> float:
+        """Time that the device has waited for other users of it."""
+        return self._tally.paused_seconds
 
     def configure(self, config: Config) -> None:
         """Take over settings that were reloaded: how to log, from the next question on; the model's own stay."""
@@ -76,34 +92,52 @@ class DeviceWorker:
             raise answer
         raise self._lost(Loss.FAILED, "the device worker gave no account of itself")
 
-    def estimate(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> PromptResult:
-        """Have one prompt estimated; a worker that was lost before is started again.
+    def estimate(
+        self, prompts: Iterable[Prompt | None], deadline: float, stop: Callable[[], bool]
+    ) -> Iterator[PromptResult]:
+        """Estimate prompts, as many at once as fill the device; a process that was lost before is started again.
 
         Args:
-            deadline: on the clock of `time.monotonic`; beyond it the worker is killed.
-            stop: asked while waiting; after a True the worker is killed and the prompt stays unestimated.
+            prompts: see `Devices.estimate`.
+            deadline: on the clock of `time.monotonic`; beyond it the process is killed.
+            stop: asked while waiting; after a True the process is killed, and what is under way stays unestimated.
 
         Raises:
-            WorkerLost: the process died, overran the deadline, or the caller stopped waiting.
-            UserError: a restarted worker can no longer load the model.
+            WorkerLost: the process was lost too often, did not start, overran the deadline, or the caller stopped
+                waiting.
+            UserError: a process that was started again can no longer load the model.
         """
-        answer = self._ask(("estimate", prompt), deadline, stop)
-        if not isinstance(answer, PromptResult):
-            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
-        return answer
+        queue = PromptQueue(prompts)
+        while (chunk := queue.take(self._tally.at_once)) is not None:
+            self._ready(deadline, stop)
+            try:
+                for answer in self._ask(("estimate", chunk.prompts), len(chunk), deadline, stop):
+                    result = answer.value
+                    assert isinstance(result, PromptResult)
+                    queue.answer(chunk, answer.place, result)
+                    yield result
+            except WorkerLost as exc:
+                if stop() or time.monotonic() > deadline:
+                    raise
+                yield from queue.lose(chunk, exc)
 
     def refine(
-        self, prompt: Prompt, samples: int, deadline: float, stop: Callable[[], bool]
-    ) -> PromptResult | None:
-        """Add draws to a prompt that this process has estimated; None where its first estimate stands.
+        self, prompts: Iterable[tuple[Prompt, int]], deadline: float, stop: Callable[[], bool]
+    ) -> Iterator[PromptResult | None]:
+        """Add draws to prompts that this process has estimated; None where the first estimate stands.
 
         Raises:
-            WorkerLost, UserError: as `estimate`.
+            WorkerLost: the process was lost, and with it what further draws would be added to; or as `estimate`.
         """
-        answer = self._ask(("refine", prompt, samples), deadline, stop)
-        if answer is not None and not isinstance(answer, PromptResult):
-            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
-        return answer
+        asked = iter(prompts)
+        while chunk := tuple(islice(asked, self._tally.at_once)):
+            if self._process is None:
+                yield from [None] * len(chunk)
+                continue
+            for answer in self._ask(("refine", chunk), len(chunk), deadline, stop):
+                result = answer.value
+                assert result is None or isinstance(result, PromptResult)
+                yield result
 
     def observe(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> Observation:
         """Have the response that production gave to a prompt judged.
@@ -111,35 +145,66 @@ class DeviceWorker:
         Raises:
             WorkerLost, UserError: as `estimate`.
         """
-        answer = self._ask(("observe", prompt), deadline, stop)
-        if not isinstance(answer, Observation):
-            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
-        return answer
+        self._ready(deadline, stop)
+        (answer,) = self._ask(("observe", prompt), 1, deadline, stop)
+        assert isinstance(answer.value, Observation)
+        return answer.value
 
     def replan(
         self, hits: Sequence[Hit], now: datetime, deadline: float, stop: Callable[[], bool]
     ) -> tuple[Plan, ...]:
-        """Choose the plans of a cycle; a worker that is lost later chooses them again when it is restarted.
+        """Choose the plans of a cycle; a process that is lost later chooses them again when it is restarted.
 
         Raises:
             WorkerLost, UserError: as `estimate`.
         """
         self._plan_basis = None  # a restart on the way here needs no plan: this call makes one
-        answer = self._ask(("replan", tuple(hits), now), deadline, stop)
-        if not isinstance(answer, tuple):
-            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
+        self._ready(deadline, stop)
+        (answer,) = self._ask(("replan", tuple(hits), now), 1, deadline, stop)
+        assert isinstance(answer.value, tuple)
         self._plan_basis = (tuple(hits), now)
-        return answer
+        return answer.value
 
-    def _ask(self, question: tuple[object, ...], deadline: float, stop: Callable[[], bool]) -> object:
-        """Send a question and wait for its answer, in a worker that may first have to be started."""
+    def _ready(self, deadline: float, stop: Callable[[], bool]) -> None:
+        """See to it that there is a process that waits for a question."""
         if self._process is None:
             self.start(stop)
             if self._plan_basis is not None:
-                self._put(("replan", *self._plan_basis), deadline, stop)
-        return self._put(question, deadline, stop)
+                list(self._ask(("replan", *self._plan_basis), 1, deadline, stop))
 
-    def _put(self, question: tuple[object, ...], deadline: float, stop: Callable[[], bool]) -> object:
+    def _ask(
+        self, question: tuple[object, ...], expected: int, deadline: float, stop: Callable[[], bool]
+    ) -> Iterator[Answer]:
+        """Send a question, and yield its answers as they come.
+
+        Raises:
+            WorkerLost: the process is gone, and ended if it was not.
+        """
+        self._collect_owed(deadline, stop)
+        self._send(question)
+        self._owed = expected
+        self._tally.ask()
+        while self._owed:
+            yield self._hear(deadline, stop)
+
+    def _collect_owed(self, deadline: float, stop: Callable[[], bool]) -> None:
+        """Wait for the answers to a question that was given up half-way, so that they are not taken for others."""
+        while self._owed:
+            self._hear(deadline, stop)
+
+    def _hear(self, deadline: float, stop: Callable[[], bool]) -> Answer:
+        while isinstance(answer := self._receive(deadline, stop), Pulse):
+            self._tally.hear(answer)
+            self._check_patience(deadline, stop)
+        if not isinstance(answer, Answer):
+            raise self._lost(Loss.FAILED, f"the device worker failed: {answer}")
+        self._tally.hear(answer)
+        self._owed -= 1
+        if not self._owed:
+            self._tally.rest()
+        return answer
+
+    def _send(self, question: tuple[object, ...]) -> None:
         assert self._pipe is not None
         logging_now = self._config.logging
         try:
@@ -149,7 +214,6 @@ class DeviceWorker:
             self._pipe.send(question)
         except OSError as exc:
             raise self._lost(Loss.DIED, "the device worker died") from exc
-        return self._receive(deadline, stop)
 
     def close(self) -> None:
         """End the process at once."""
@@ -170,11 +234,14 @@ class DeviceWorker:
                 self._process.join(1)  # the pipe may close a moment before there is an exit code
                 code = self._process.exitcode
                 raise self._lost(Loss.DIED, f"the device worker died (exit code {code})")
-            if stop():
-                self._end()
-                raise WorkerLost("stopped while the device worker was busy")
-            if deadline is not None and time.monotonic() > deadline:
-                raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
+            self._check_patience(deadline, stop)
+
+    def _check_patience(self, deadline: float | None, stop: Callable[[], bool]) -> None:
+        if stop():
+            self._end()
+            raise WorkerLost("stopped while the device worker was busy")
+        if deadline is not None and time.monotonic() > deadline:
+            raise self._lost(Loss.DEADLINE, "the device worker overran its deadline and was ended")
 
     def _lost(self, why: Loss, message: str) -> WorkerLost:
         """End what is left of the process, say that it was lost, and give the error to raise."""
@@ -185,6 +252,8 @@ class DeviceWorker:
     def _end(self) -> None:
         process, pipe = self._process, self._pipe
         self._process = self._pipe = None
+        self._owed = 0
+        self._tally.end()
         if pipe is not None:
             pipe.close()
         if process is not None:

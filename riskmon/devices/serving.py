@@ -8,16 +8,13 @@ import os
 import signal
 import threading
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
 
 from riskmon import logs
 from riskmon.config import Config
+from riskmon.devices.answering import Pulse, answers
 from riskmon.devices.base import WorkerInfo
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Prompt
-
-if TYPE_CHECKING:
-    from riskmon.estimate.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +40,7 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
     pipe.send(
         WorkerInfo(session.engine.device, tuple(judge.id for judge in session.judges), session.contrasts)
     )
+    session.meter.tell = lambda: pipe.send(Pulse(session.meter.seconds, session.meter.paused))
     while True:
         try:
             question = pipe.recv()
@@ -52,22 +50,22 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
             logs.configure(question[1])
             continue
         try:
-            pipe.send(_answer(session, *question))
+            for answer in answers(session, *question):
+                pipe.send(answer)
         except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
-            about = f" on prompt {question[1].id!r}" if isinstance(question[1], Prompt) else ""
+            about = _about(question[1])
             log.error("the device worker failed to %s%s: %s", question[0], about, logs.describe(exc))
             pipe.send(WorkerLost(f"{type(exc).__name__}{about}"))
             return
 
 
-def _answer(session: Session, verb: str, *arguments: Any) -> object:
-    if verb == "estimate":
-        return session.estimate(*arguments, keep=True)
-    if verb == "observe":
-        return session.observe(*arguments)
-    if verb == "refine":
-        return session.refine(*arguments)
-    return session.replan(*arguments)
+def _about(subject: object) -> str:
+    """Names the prompt that a question is about, if it is about a single one."""
+    if isinstance(subject, tuple) and len(subject) == 1:
+        (subject,) = subject
+        if isinstance(subject, tuple):  # a prompt and further draws
+            subject = subject[0]
+    return f" on prompt {subject.id!r}" if isinstance(subject, Prompt) else ""
 
 
 def _follow_parent() -> None:

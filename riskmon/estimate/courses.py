@@ -6,7 +6,8 @@ generator it yields a job and is sent the job's draws; nothing in it knows of ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
 from riskmon.errors import PromptFailed
@@ -20,32 +21,31 @@ Course = Generator[Job, Draws, T]
 
 def drive(
     courses: Sequence[Course[T]], draw: Callable[[Sequence[Job]], Sequence[Draws | PromptFailed]]
-) -> list[T | PromptFailed | FloatingPointError]:
+) -> Iterator[tuple[int, T | PromptFailed | FloatingPointError]]:
     """Run courses to their ends, all that wait drawn at once.
 
-    Returns:
-        Per course what it returned, or the fault of its prompt.
+    Yields:
+        Each course's place, and what it returned or the fault of its prompt, as soon as it has ended.
     """
-    outcomes: dict[int, T | PromptFailed | FloatingPointError] = {}
-    waiting: dict[int, Job] = {}
+    turns: deque[tuple[int, Draws | PromptFailed | None]] = deque(
+        (place, None) for place in range(len(courses))
+    )
+    while turns:
+        waiting: dict[int, Job] = {}
+        while turns:
+            place, answer = turns.popleft()
+            try:
+                waiting[place] = _go_on(courses[place], answer)
+            except StopIteration as end:
+                yield place, end.value
+            except (PromptFailed, FloatingPointError) as fault:
+                yield place, fault
+        if waiting:
+            turns.extend(zip(waiting, draw(list(waiting.values())), strict=True))
 
-    def go_on(index: int, answer: Draws | PromptFailed | None) -> None:
-        course = courses[index]
-        try:
-            if isinstance(answer, PromptFailed):
-                waiting[index] = course.throw(answer)
-            else:
-                waiting[index] = next(course) if answer is None else course.send(answer)
-        except StopIteration as end:
-            outcomes[index] = end.value
-        except (PromptFailed, FloatingPointError) as fault:
-            outcomes[index] = fault
 
-    for index in range(len(courses)):
-        go_on(index, None)
-    while waiting:
-        asked = dict(waiting)
-        waiting.clear()
-        for index, answer in zip(asked, draw(list(asked.values())), strict=True):
-            go_on(index, answer)
-    return [outcomes[index] for index in range(len(courses))]
+def _go_on(course: Course[T], answer: Draws | PromptFailed | None) -> Job:
+    """Take a course to the next draws that it needs; None begins it."""
+    if answer is None:
+        return next(course)
+    return course.throw(answer) if isinstance(answer, PromptFailed) else course.send(answer)

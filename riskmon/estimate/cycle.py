@@ -1,43 +1,17 @@
-"""One cycle over many prompts: estimate each within the device budget, then sum up what was done.
-
-Prompts come in an order of which any prefix is a fair sample, so a cycle that runs out of budget, or is told to
-stop, has estimated a smaller sample and not a different one. Every finished prompt is handed on at once.
-"""
+"""What a cycle makes of its estimates: who gets further draws, and the sum of what was done."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
 from riskmon.config import EstimateConfig
 from riskmon.estimate.allocation import Candidate, further_draws
 from riskmon.estimate.coverage import harm_health
-from riskmon.records import CycleSummary, Estimate, Prompt, PromptResult
-
-
-def run_cycle(
-    prompts: Iterable[Prompt],
-    estimate: Callable[[Prompt], PromptResult],
-    device_budget: timedelta,
-    stop: Callable[[], bool],
-) -> Iterator[PromptResult]:
-    """Yield a result per prompt until the prompts, the device budget or the caller's patience end.
-
-    Args:
-        estimate: estimates one prompt and never raises for a fault of that prompt.
-        device_budget: device time that may be spent; the prompt that overruns it is finished.
-        stop: asked before each prompt.
-    """
-    spent = 0.0
-    for prompt in prompts:
-        if stop() or spent >= device_budget.total_seconds():
-            return
-        result = estimate(prompt)
-        spent += result.estimates[0].device_seconds if result.estimates else 0.0
-        yield result
+from riskmon.records import CycleSummary, Estimate, PromptResult
 
 
 def plan_refinement(
@@ -71,6 +45,7 @@ def summarize_cycle(
     harms: Sequence[str],
     *,
     asked: int,
+    device_seconds: float,
     started_at: datetime,
     finished_at: datetime,
     complete: bool,
@@ -81,6 +56,7 @@ def summarize_cycle(
         results: what was finished, failures included.
         harms: names of all configured harms.
         asked: prompts that were waiting when the cycle began.
+        device_seconds: all that devices did for it: besides estimates the plans, responses, and what was lost.
         complete: whether it was left to its own end.
     """
     estimates: list[Estimate] = [estimate for result in results for estimate in result.estimates]
@@ -92,7 +68,7 @@ def summarize_cycle(
         failures=Counter(result.failure for result in results if result.failure),
         left_out=asked - len(results),
         tokens=sum(cost.tokens for cost in costs),
-        device_seconds=sum(cost.device_seconds for cost in costs),
+        device_seconds=device_seconds,
         weight_mean=float(np.mean([cost.weight_mean for cost in costs])) if costs else None,
         path_discrepancy=max((cost.path_discrepancy for cost in costs), default=0.0),
         health=tuple(harm_health(harm, estimates) for harm in harms),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from riskmon.config import Config, ExpertConfig, ModelConfig
 
+# Settings of a model that say how it is run, and change nothing that it says.
+_HOW = {"device", "batch_rows", "memory_share", "decoding", "merge_adapters"}
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
@@ -24,7 +26,7 @@ def voices_fingerprint(config: Config, rounded: Sequence[str] = ()) -> str:
         rounded: experts whose adapter was merged into weights of half precision, which makes them other networks.
     """
     digest = hashlib.sha256()
-    model = config.model.model_dump_json(exclude={"device", "batch_rows", "decoding", "merge_adapters"})
+    model = config.model.model_dump_json(exclude=_HOW)
     digest.update(model.encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
@@ -43,7 +45,7 @@ def target_fingerprint(model: ModelConfig) -> str:
     A folder counts by what is in it and not by where it is; a hub id counts by its name and revision.
     """
     digest = hashlib.sha256()
-    elsewhere = {"target", "revision", "device", "batch_rows", "decoding", "merge_adapters", "max_new_tokens"}
+    elsewhere = _HOW | {"target", "revision", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)

@@ -12,10 +12,12 @@ from riskmon.estimate.engines.local.fixed.decoding import decoding_for
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.experts.lora import Lora
 from riskmon.estimate.judges import Judge, build_judge
-from riskmon.estimate.model import LanguageModel, load_model
+from riskmon.estimate.meter import Meter
+from riskmon.estimate.model import LanguageModel, load_model, pick_device
 from riskmon.estimate.proposals import voices_of
 from riskmon.estimate.sampler import Sampler
 from riskmon.estimate.session import Session
+from riskmon.estimate.sharing.opening import open_gate
 from riskmon.records import JudgeError
 from riskmon.statistics import load_judge_error
 
@@ -26,10 +28,12 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
+    device = pick_device(config.model.device)
+    meter = Meter.on(device)
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
-            built[harm.judge_key] = build_judge(harm.judge)
+            built[harm.judge_key] = build_judge(harm.judge, meter)
     judges = [built[harm.judge_key] for harm in config.all_harms]
     judge_errors = {
         harm.name: load_judge_error(harm.calibration, judge.id, harm.cut, harm.name)
@@ -38,8 +42,11 @@ def open_session(config: Config) -> Session:
     }
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
-    contrasts = require_contrast(model, experts)
-    return assemble_session(config, model, experts, judges, contrasts, judge_errors)
+    with meter.working():
+        contrasts = require_contrast(model, experts)
+    # From here on only: whoever waits for a model to load waits without a deadline.
+    meter.gate = open_gate(config.estimate.sharing, device)
+    return assemble_session(config, model, experts, judges, contrasts, judge_errors, meter)
 
 
 def assemble_session(
@@ -49,12 +56,14 @@ def assemble_session(
     judges: Sequence[Judge],
     contrasts: dict[str, float],
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+    meter: Meter | None = None,
 ) -> Session:
     """A session from parts that are loaded already.
 
     Args:
         experts: the target first. judges: one per harm.
         contrasts: expert name -> mean absolute log-prob difference from the target.
+        meter: the clock that the judges were built with.
     """
     engine = LocalEngine(
         model,
@@ -63,6 +72,8 @@ def assemble_session(
         Sampler(config.model.sampler),
         config.model.max_new_tokens,
         config.model.batch_rows,
+        meter,
+        config.model.memory_share,
         decoding_for(config.model.decoding, model.device),
     )
     rounded = [expert.name for expert in experts if isinstance(expert, Lora) and expert.rounded]

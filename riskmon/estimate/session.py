@@ -7,7 +7,7 @@ prompt changes no other's estimate, and the same text under two ids gives two in
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -25,6 +25,7 @@ from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.production import ResponseReader
@@ -37,6 +38,9 @@ from riskmon.records.observed import Observation
 
 log = logging.getLogger(__name__)
 
+# Prompts estimated together at most: all of them are lost with the device, and wait for the slowest.
+_MOST_AT_ONCE = 64
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
@@ -45,6 +49,12 @@ class _Drawn:
     draws: Draws
     weights: Weights
     readings: tuple[Reading, ...]
+    judged_seconds: float
+
+    def stage(self, *, counted: bool, slope: tuple[float, ...]) -> Stage:
+        """What is kept of it, with what its judges have cost."""
+        stage = Stage.of(self.draws, self.weights, counted=counted, slope=slope)
+        return replace(stage, device_seconds=stage.device_seconds + self.judged_seconds)
 
 
 class Session:
@@ -113,50 +123,57 @@ class Session:
         Args:
             prompts: each is in one batch with the others, stage by stage. keep: as `estimate`.
         """
-        found = drive([self._first_draws(prompt, keep) for prompt in prompts], self.engine.draw_many)
-        results = []
-        for prompt, outcome in zip(prompts, found, strict=True):
+        results = dict(self.estimates(prompts, keep=keep))
+        return [results[place] for place in range(len(prompts))]
+
+    def estimates(
+        self, prompts: Sequence[Prompt], *, keep: bool = False
+    ) -> Iterator[tuple[int, PromptResult]]:
+        """As `estimate_many`; yields each prompt's place and result as soon as it is made."""
+        courses = [self._first_draws(prompt, keep) for prompt in prompts]
+        for place, outcome in drive(courses, self.engine.draw_many):
+            prompt = prompts[place]
             if isinstance(outcome, Exception):
-                results.append(_failed(prompt, outcome))
+                yield place, _failed(prompt, outcome)
                 continue
             evidence, hits = outcome
             if keep:
                 self._recollection.keep(prompt.stream_key, evidence)
-            results.append(self._result(prompt, evidence, hits))
-        return results
+            yield place, self._result(prompt, evidence, hits)
 
     def refine(self, prompt: Prompt, samples: int) -> PromptResult | None:
-        """Add draws to a prompt that was estimated with `keep`.
+        """Add draws to a prompt that was estimated with `keep`; see `refine_many`."""
+        (result,) = self.refine_many([(prompt, samples)])
+        return result
+
+    def refine_many(self, asked: Sequence[tuple[Prompt, int]]) -> list[PromptResult | None]:
+        """Add draws to prompts that were estimated with `keep`, all in one batch.
 
         Args:
-            samples: further draws, from the prompt's own plan.
+            asked: different prompts, each with how many further draws it gets, from its own plan.
 
         Returns:
-            The estimate from all draws; None when what was drawn before is no longer in memory, or the further draws
+            The estimates from all draws; None where what was drawn before is no longer in memory, or the further draws
             failed: the estimate made before then stands.
         """
-        before = self._recollection.recall(prompt.stream_key)
-        if before is None:
-            return None
-        try:
-            drawn = self._read(prompt, self._sample(prompt, before.mixture, samples, len(before.stages)))
-        except (FloatingPointError, PromptFailed) as exc:
+        results: list[PromptResult | None] = [None] * len(asked)
+        for place, outcome in drive([self._further_draws(*pair) for pair in asked], self.engine.draw_many):
+            if not isinstance(outcome, Exception):
+                results[place] = outcome
+                continue
+            prompt, _ = asked[place]
             log.warning(
                 "prompt %r keeps its first estimate: further draws failed (%s)",
-                *(prompt.id, type(exc).__name__),
+                *(prompt.id, type(outcome).__name__),
                 extra={"prompt_id": prompt.id},
             )
-            return None
-        slope = before.stages[-1].slope
-        stage = Stage.of(drawn.draws, drawn.weights, counted=True, slope=slope)
-        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
-        evidence = replace(
-            before,
-            stages=(*before.stages, self._with_overhead(stage)),
-            readings=(*before.readings, drawn.readings),
-        )
-        self._recollection.keep(prompt.stream_key, evidence)
-        return self._result(prompt, evidence, hits)
+        return results
+
+    @property
+    def at_once(self) -> int:
+        """Prompts that are worth estimating together, so that their draws fill the engine's batch."""
+        wanted = -(-self.engine.rows // self.config.samples_per_prompt)
+        return max(1, min(wanted, _MOST_AT_ONCE))
 
     def observe(self, prompt: Prompt) -> Observation:
         """Judge the response that production gave to a prompt, under the plan in force; see `ResponseReader`."""
@@ -176,13 +193,19 @@ class Session:
             PromptFailed: see `Engine.draw`.
         """
         mixture = self.planner.mixture(prompt.stratum)
-        return self._sample(prompt, mixture, samples or self.config.samples_per_prompt, 0)
+        job = self._job(prompt, mixture, samples or self.config.samples_per_prompt, 0)
+        return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def texts(self, draws: Draws) -> list[str]:
         """The draws as a user would read them, without special tokens."""
         rows = [row[:length] for row, length in zip(draws.tokens, draws.lengths, strict=True)]
         texts: list[str] = self.model.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return texts
+
+    @property
+    def meter(self) -> Meter:
+        """The clock of all device work, whether it belongs to an estimate or not."""
+        return self.engine.meter
 
     # ---- stages
 
@@ -197,7 +220,7 @@ class Session:
         if pilot_samples:
             pilot = self._read(prompt, (yield self._job(prompt, mixture, pilot_samples, 0)))
             drawn.append(pilot)
-            stages.append(Stage.of(pilot.draws, pilot.weights, counted=False, slope=slope))
+            stages.append(pilot.stage(counted=False, slope=slope))
             mixture = self.planner.after_pilot(mixture, self._hits(prompt, [pilot], pilot_samples))
             stages[0] = self._with_overhead(stages[0])
             counts = count_draws(mixture, samples - pilot_samples, self.config.defensive_share)
@@ -207,10 +230,26 @@ class Session:
             )
         main = self._read(prompt, (yield self._job(prompt, mixture, samples - pilot_samples, len(stages))))
         drawn.append(main)
-        stages.append(Stage.of(main.draws, main.weights, counted=True, slope=slope))
+        stages.append(main.stage(counted=True, slope=slope))
         hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
         stages[-1] = self._with_overhead(stages[-1])
         return Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
+
+    def _further_draws(self, prompt: Prompt, samples: int) -> Course[PromptResult | None]:
+        """Another stage of a prompt that is remembered; None where it is not."""
+        before = self._recollection.recall(prompt.stream_key)
+        if before is None:
+            return None
+        drawn = self._read(prompt, (yield self._job(prompt, before.mixture, samples, len(before.stages))))
+        stage = drawn.stage(counted=True, slope=before.stages[-1].slope)
+        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
+        evidence = replace(
+            before,
+            stages=(*before.stages, self._with_overhead(stage)),
+            readings=(*before.readings, drawn.readings),
+        )
+        self._recollection.keep(prompt.stream_key, evidence)
+        return self._result(prompt, evidence, hits)
 
     def _with_overhead(self, stage: Stage) -> Stage:
         """The stage with what the scoring of hits has cost."""
@@ -218,17 +257,14 @@ class Session:
         return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
 
     def _read(self, prompt: Prompt, draws: Draws) -> _Drawn:
-        weights = balance_weights(draws)
-        return _Drawn(draws, weights, self._judged(prompt, self.texts(draws)))
+        weights, before = balance_weights(draws), self.meter.seconds
+        readings = self._judged(prompt, self.texts(draws))
+        return _Drawn(draws, weights, readings, self.meter.seconds - before)
 
     def _job(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Job:
         counts: IntArray = count_draws(mixture, samples, self.config.defensive_share)
         stream = prompt_stream(self.config.seed, prompt.stream_key, stage)
         return Job(prompt, mixture.proposals, counts, stream)
-
-    def _sample(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Draws:
-        job = self._job(prompt, mixture, samples, stage)
-        return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def _judged(self, prompt: Prompt, outputs: Sequence[str]) -> tuple[Reading, ...]:
         """Every harm's verdicts; a judge that serves several harms reads once."""

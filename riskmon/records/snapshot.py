@@ -29,6 +29,7 @@ class Counters:
     estimate_failures: Mapping[str, int] = field(default_factory=dict)
     estimate_tokens: int = 0
     estimate_device_seconds: float = 0.0
+    estimate_paused_seconds: float = 0.0
     observed: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # harm -> (outputs, harmful outputs)

@@ -9,12 +9,12 @@ ever.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from riskmon.config import Config
 from riskmon.progress import Report, status
-from riskmon.records import Prompt
+from riskmon.records import Prompt, PromptResult
 from riskmon.release.measured import Measured, Side
 from riskmon.release.state import State
 
@@ -51,6 +51,17 @@ class Models:
                 self._loaded[side] = open_session(self._configs[side])
         return self._loaded[side]
 
+    def estimates(self, side: Side, prompts: Sequence[Prompt]) -> Iterator[PromptResult]:
+        """Results of prompts under a model, in their order.
+
+        Raises:
+            UserError: as `get`.
+        """
+        session = self.get(side)
+        from riskmon.estimate.together import estimate_each
+
+        return estimate_each(session, prompts)
+
     def drop(self) -> None:
         """Give back the memory of what is loaded."""
         from riskmon.estimate.memory import release_memory
@@ -70,7 +81,8 @@ def measure_round(models: Models, prompts: Sequence[Prompt], state: State, repor
     """
     for side in models.order():
         missing = [prompt for prompt in prompts if prompt.id not in state.measured[side]]
-        for prompt in missing:
-            result = models.get(side).estimate(prompt)
-            state.add(side, prompt.id, Measured.of(result))
+        if not missing:
+            continue
+        for result in models.estimates(side, missing):
+            state.add(side, result.prompt.id, Measured.of(result))
             report(sum(len(done) for done in state.measured.values()), "")

@@ -119,9 +119,7 @@ def digest_of(
     for side in Side:
         config = configs[side]
         parts.append(voices[side])
-        parts.append(
-            config.estimate.model_dump_json(exclude={"device_budget", "deadline", "schedule", "hits_kept"})
-        )
+        parts.append(config.estimate.of_draws())
         parts += [harm.model_dump_json(exclude={"budget_daily"}) for harm in config.all_harms]
     digest = hashlib.sha256(json.dumps(parts).encode())
     for prompt in prompts:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from riskmon.config import Config
 from riskmon.config.sensitivity import SensitivityConfig
-from riskmon.errors import WorkerLost
 from riskmon.progress import progress
 from riskmon.records import Prompt, PromptResult
 from riskmon.sensitivity.paraphrase import Ask, Paraphrases, checked, open_paraphraser
@@ -71,17 +70,19 @@ def reword(config: Config, settings: SensitivityConfig, prompts: Sequence[Prompt
     return found
 
 
-def measure(wordings: Wordings, base: Prompt, estimate: Callable[[Prompt], PromptResult]) -> Measured:
+def measure(
+    wordings: Wordings, base: Prompt, estimate: Callable[[Sequence[Prompt]], Sequence[PromptResult]]
+) -> Measured:
     """Estimate a prompt and its rewordings; without an estimate of the prompt itself nothing else is estimated.
 
     Args:
         base: the prompt as it stands, under the id that its draws shall go by.
-        estimate: estimates one wording and never raises for a fault of that wording.
+        estimate: estimates some wordings, with results in their order; it never raises for a fault of one of them.
     """
-    first = estimate(base)
+    (first,) = estimate([base])
     if first.failure:
         return Measured(wordings, first, ())
-    return Measured(wordings, first, tuple(estimate(variant.prompt) for variant in wordings.variants))
+    return Measured(wordings, first, tuple(estimate([variant.prompt for variant in wordings.variants])))
 
 
 @contextmanager
@@ -98,14 +99,3 @@ def _paraphrasing(config: Config, settings: SensitivityConfig) -> Iterator[Calla
 def _paraphrases(prompt: Prompt, ask: Ask, count: int) -> Paraphrases:
     text = last_user_turn(prompt)
     return Paraphrases() if text is None else checked(text, ask(prompt, text, count))
-
-
-def spent(results: Sequence[PromptResult]) -> tuple[int, float]:
-    """Tokens and device seconds."""
-    costs = [result.estimates[0] for result in results if result.estimates]
-    return sum(cost.tokens for cost in costs), sum(cost.device_seconds for cost in costs)
-
-
-def lost(prompt: Prompt, exc: WorkerLost) -> PromptResult:
-    """The result of a wording that cost the device worker its life."""
-    return PromptResult(prompt, failure=WorkerLost.reason, message=str(exc))

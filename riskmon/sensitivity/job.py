@@ -1,7 +1,7 @@
 """The daemon's job: how far the risk of the prompts that the forecast rests on moves under rewording.
 
 The prompts with the largest share of weight * p behind the present forecast are taken, reworded and estimated by the
-device worker, under the plan in force. They were chosen because their estimates are large, so the prompt as it stands
+devices, under the plan in force. They were chosen because their estimates are large, so the prompt as it stands
 is estimated anew as well, under an id of its own that gives it other draws. What is finished when the budget, the
 deadline or a stop ends the job is stored; a prompt whose wordings are not all done is left out. The deadline covers the
 rewording too.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -24,7 +24,7 @@ from riskmon.jobs import Clock, Stop
 from riskmon.records import Prompt, PromptResult, WeightedEstimate
 from riskmon.records.sensitivity import SampleKey, SensitivitySummary
 from riskmon.sensitivity.contributors import top_contributors
-from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, lost, measure, spent
+from riskmon.sensitivity.families import NO_VARIANTS, Measured, Wordings, measure
 from riskmon.sensitivity.rewording import reword_apart
 from riskmon.sensitivity.summary import prompt_sensitivities, stratum_sensitivities
 
@@ -47,16 +47,22 @@ class SensitivityStore(Protocol):
         """Stores what a job found, in one transaction."""
 
 
-class SensitivityWorker(Protocol):
-    """What the job needs of the device worker."""
+class SensitivityDevices(Protocol):
+    """What the job needs of the devices; see `Devices`."""
 
-    def estimate(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> PromptResult:
-        """Have one prompt estimated; see `DeviceWorker.estimate`."""
+    @property
+    def device_seconds(self) -> float:
+        """Time that devices have worked."""
+
+    def estimate(
+        self, prompts: Iterable[Prompt | None], deadline: float, stop: Callable[[], bool]
+    ) -> Iterator[PromptResult]:
+        """Estimate prompts, several at once; yields results in any order."""
 
 
 def sensitivity_job(
     store: SensitivityStore,
-    worker: SensitivityWorker,
+    devices: SensitivityDevices,
     config: Config,
     settings: SensitivityConfig,
     clock: Clock,
@@ -67,7 +73,7 @@ def sensitivity_job(
 
     Args:
         stop: asked while prompts are reworded, and before each wording; a True ends the job early.
-        give_up: asked while a wording is under way; a True abandons it.
+        give_up: asked while wordings are under way; a True abandons them.
 
     Returns:
         What was found, as stored; None while no estimate has a hit.
@@ -89,7 +95,7 @@ def sensitivity_job(
         len(prompts),
         extra={"job": "sensitivity", "prompts": len(prompts)},
     )
-    run = _Run(worker, settings, stop, give_up)
+    run = _Run(devices, settings, stop, give_up)
     families = run.reworded(config, prompts)
     run.measure_all(families)
     # A failure of a prompt is part of the summary, and so is one that could not be reworded.
@@ -128,27 +134,32 @@ class _Stopped(Exception):
 
 
 class _Run:
-    """The worker as one job uses it.
+    """The devices as one job uses them.
 
     Attributes:
-        measured: prompts whose wordings are done. tokens, device_seconds: cost, unfinished prompts included.
-        broken_off: whether the job was told to stop, ran out of time or lost the worker for good.
+        measured: prompts whose wordings are done. tokens: cost, unfinished prompts included.
+        broken_off: whether the job was told to stop, ran out of time or lost the devices for good.
     """
 
     def __init__(
-        self, worker: SensitivityWorker, settings: SensitivityConfig, stop: Stop, give_up: Stop
+        self, devices: SensitivityDevices, settings: SensitivityConfig, stop: Stop, give_up: Stop
     ) -> None:
         self.measured: list[Measured] = []
         self.tokens = 0
-        self.device_seconds = 0.0
         self.broken_off = False
-        self._worker = worker
+        self._devices = devices
+        self._before = devices.device_seconds
         self._settings = settings
         self._budget_s = settings.device_budget.total_seconds()
         self._deadline = time.monotonic() + settings.deadline.total_seconds()
         self._stop = stop
         self._give_up = give_up
         self._losses = 0
+
+    @property
+    def device_seconds(self) -> float:
+        """What devices have worked for the job, unfinished prompts and lost work included."""
+        return self._devices.device_seconds - self._before
 
     def reworded(self, config: Config, prompts: Sequence[Prompt]) -> list[Wordings]:
         """The prompts with their rewordings; none where the job was ended meanwhile."""
@@ -171,22 +182,24 @@ class _Run:
             self.broken_off = True
             log.error("sensitivity job broken off: %s", exc)
 
-    def _estimate(self, prompt: Prompt) -> PromptResult:
-        if self._stop():
+    def _estimate(self, prompts: Sequence[Prompt]) -> list[PromptResult]:
+        done: dict[str, PromptResult] = {}
+        for result in self._devices.estimate(self._until_stopped(prompts), self._deadline, self._give_up):
+            if result.failure == WorkerLost.reason:
+                self._losses += 1
+                if self._losses >= _WORKER_LOSSES:
+                    raise WorkerLost(result.message)
+            self.tokens += result.estimates[0].tokens if result.estimates else 0
+            done[result.prompt.stream_key] = replace(result, hits=())  # large, and of no use here
+        if len(done) < len(prompts):
             raise _Stopped
-        try:
-            result = self._worker.estimate(prompt, self._deadline, self._give_up)
-        except WorkerLost as exc:
-            self._losses += 1
-            hopeless = self._give_up() or time.monotonic() > self._deadline
-            if hopeless or self._losses >= _WORKER_LOSSES:
-                raise
-            log.error("wording %r left out: %s", prompt.id, exc, extra={"prompt_id": prompt.id})
-            return lost(prompt, exc)
-        tokens, seconds = spent([result])
-        self.tokens += tokens
-        self.device_seconds += seconds
-        return replace(result, hits=())  # large, and of no use here
+        return [done[prompt.stream_key] for prompt in prompts]
+
+    def _until_stopped(self, prompts: Sequence[Prompt]) -> Iterator[Prompt]:
+        for prompt in prompts:
+            if self._stop():
+                return
+            yield prompt
 
 
 def fresh(prompt: Prompt) -> Prompt:

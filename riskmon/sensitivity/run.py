@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -110,13 +111,14 @@ def _measure_all(
         return
     with status("loading the model"):
         from riskmon.estimate.opening import open_session
+        from riskmon.estimate.together import estimate_each
 
         session = open_session(config)
     total = sum(map(len, able))
     with progress("estimating wordings", total) as report:
         finished = 0
         for wordings in able:
-            counted = _counting(session.estimate, finished, report)
+            counted = _counting(partial(estimate_each, session), finished, report)
             measured = measure(wordings, wordings.prompt, counted)
             _write(measured, found, out, each)
             finished += len(wordings)
@@ -124,18 +126,22 @@ def _measure_all(
 
 
 def _counting(
-    estimate: Callable[[Prompt], PromptResult], before: int, report: Callable[[int, str], None]
-) -> Callable[[Prompt], PromptResult]:
+    estimates: Callable[[Sequence[Prompt]], Iterator[PromptResult]],
+    before: int,
+    report: Callable[[int, str], None],
+) -> Callable[[Sequence[Prompt]], list[PromptResult]]:
     """The same, with every wording reported; the last of a prompt is reported with its id by the caller."""
     done = before
 
-    def counted(prompt: Prompt) -> PromptResult:
+    def counted(prompts: Sequence[Prompt]) -> list[PromptResult]:
         nonlocal done
-        if done > before:
-            report(done, "")
-        result = estimate(prompt)
-        done += 1
-        return result
+        results = []
+        for result in estimates(prompts):
+            if done > before:
+                report(done, "")
+            results.append(result)
+            done += 1
+        return results
 
     return counted
 

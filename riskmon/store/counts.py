@@ -24,6 +24,7 @@ class Count(StrEnum):
     FAILED = "failed"  # label: reason
     TOKENS = "tokens"
     DEVICE_SECONDS = "device_seconds"
+    PAUSED_SECONDS = "paused_seconds"
     OBSERVED = "observed"  # label: harm
     OBSERVED_HARMFUL = "observed_harmful"  # label: harm
     OBSERVED_UNCOVERED = "observed_uncovered"  # label: harm
@@ -88,6 +89,7 @@ def read(connection: Connection) -> Counters:
         estimate_failures=whole(Count.FAILED),
         estimate_tokens=whole(Count.TOKENS).get("", 0),
         estimate_device_seconds=values.get(Count.DEVICE_SECONDS, {}).get("", 0.0),
+        estimate_paused_seconds=values.get(Count.PAUSED_SECONDS, {}).get("", 0.0),
         observed=pairs(Count.OBSERVED_HARMFUL, Count.OBSERVED),
         observed_uncovered=whole(Count.OBSERVED_UNCOVERED),
         observed_by_stratum={_cell(label): pair for label, pair in by_stratum.items()},

@@ -85,7 +85,8 @@ def test_the_digest_follows_what_decides_the_draws(world: World, tmp_path: Path)
 
     base = settings_of(world, tmp_path)
     assert digest_of(base, "file") == digest(calibrate={"steps": 7}, estimate=estimate_of(base))
-    assert digest_of(base, "file") == digest(estimate=estimate_of(base, device_budget="1m"))
+    shared = {"device_budget": "1m", "sharing": {"max_utilization": 0.3}}
+    assert digest_of(base, "file") == digest(estimate=estimate_of(base, **shared))
     others = {
         digest_of(base, "store"),
         digest(estimate=estimate_of(base, seed=1)),

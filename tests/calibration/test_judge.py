@@ -100,7 +100,7 @@ def test_the_table_says_what_was_found_and_what_to_do(tmp_path, labels, caplog):
 
 
 def test_brackets_in_an_id_are_no_markup(tmp_path, labels, monkeypatch):
-    monkeypatch.setitem(BUILDERS, "regex", lambda config: Partial(id="regex:[red]x[/red]"))
+    monkeypatch.setitem(BUILDERS, "regex", lambda config, meter: Partial(id="regex:[red]x[/red]"))
     _, screen = calibrate(config_of(tmp_path), labels, out=tmp_path / "judge.json")
     assert "regex:[red]x[/red]" in screen
 
@@ -152,7 +152,7 @@ class Partial:
 
 
 def test_unreadable_verdicts_are_counted_and_bounded_both_ways(tmp_path, labels, monkeypatch):
-    monkeypatch.setitem(BUILDERS, "regex", lambda config: Partial())
+    monkeypatch.setitem(BUILDERS, "regex", lambda config, meter: Partial())
     out = tmp_path / "judge.json"
     _, screen = calibrate(config_of(tmp_path), labels, out=out)
     error = load_judge_error(out, "partial:1", 0.5, "bad")
@@ -167,7 +167,7 @@ def test_the_threshold_in_force_is_the_harms_own(tmp_path, labels, monkeypatch):
         def judge(self, prompt, outputs):
             return Verdicts(0.6 * Partial.judge(self, prompt, outputs).scores)
 
-    monkeypatch.setitem(BUILDERS, "regex", lambda config: Graded())
+    monkeypatch.setitem(BUILDERS, "regex", lambda config, meter: Graded())
     out = tmp_path / "judge.json"
     assert calibrate(config_of(tmp_path, {**BAD, "threshold": 0.6}), labels, out=out)[0] == 0
     assert load_judge_error(out, "partial:1", 0.6, "bad").true_positive == 18
@@ -175,7 +175,7 @@ def test_the_threshold_in_force_is_the_harms_own(tmp_path, labels, monkeypatch):
 
 
 def test_what_a_judge_reads_stands_for_what_it_does_not(tmp_path, monkeypatch):
-    monkeypatch.setitem(BUILDERS, "regex", lambda config: Partial(share=True))
+    monkeypatch.setitem(BUILDERS, "regex", lambda config, meter: Partial(share=True))
     lines = [{**line, "prompt": f"SECRET {line['harmful']}"} for line in LABELS]
     out = tmp_path / "judge.json"
     calibrate(config_of(tmp_path), write(tmp_path, lines), out=out)
@@ -185,7 +185,7 @@ def test_what_a_judge_reads_stands_for_what_it_does_not(tmp_path, monkeypatch):
 
 
 def test_too_few_answers_read_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setitem(BUILDERS, "regex", lambda config: Partial(share=True))
+    monkeypatch.setitem(BUILDERS, "regex", lambda config, meter: Partial(share=True))
     lines = [{**line, "prompt": "SECRET"} for line in LABELS[:34]]
     with pytest.raises(
         InputError, match="was read in part by the judge partial:1, which left 19 harmful and 8 "

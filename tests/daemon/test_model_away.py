@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.devices import PlainDevices
 from support.store_records import HOUR, NOON, batch, sampled
 
 from riskmon.config_file import parse_config
@@ -25,10 +26,11 @@ from riskmon.store import open_store
 AWAY = ModelUnavailable("model.target: there is no folder /models/chat")
 
 
-class Worker:
+class Worker(PlainDevices):
     """A device worker that was lost whenever its model is away, and finds that out when it is started anew."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.away = False
 
     def start(self, stop: Callable[[], bool]) -> WorkerInfo:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -46,12 +47,30 @@ def soon(seconds=60.0):
     return time.monotonic() + seconds
 
 
+def named(*names):
+    for name in names:
+        yield Prompt(name, PROMPT)
+
+
+def noting(prompts, taken):
+    """The same stream; writes down which prompts were taken."""
+    for prompt in prompts:
+        taken.append(prompt.id)
+        yield prompt
+
+
+def alone(worker, prompt, deadline=None):
+    """The result of one prompt."""
+    (result,) = worker.estimate([prompt], deadline or soon(), never)
+    return result
+
+
 def test_it_gives_what_the_session_gives(worker, config):
     info = worker.start(never)
     assert info.device == "cpu"
     assert info.contrasts["unsafe"] > 0
     assert len(info.judges) == 3
-    there = worker.estimate(Prompt("a", PROMPT), soon(), never).estimates
+    there = alone(worker, Prompt("a", PROMPT)).estimates
     here = open_session(config).estimate(Prompt("a", PROMPT)).estimates
     # Another process may add up floats in another order.
     assert [e.p for e in there] == pytest.approx([e.p for e in here], rel=1e-4)
@@ -67,7 +86,7 @@ def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, 
     def warnings(level):
         logging_of = config.logging.model_copy(update={"level": level, "format": "json"})
         worker.configure(config.model_copy(update={"logging": logging_of}))
-        assert worker.estimate(Prompt("long", PROMPT * 2_000), soon(), never).failure == "too_long"
+        assert alone(worker, Prompt("long", PROMPT * 2_000)).failure == "too_long"
         return [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
 
     (line,) = warnings("info")
@@ -86,13 +105,113 @@ def test_a_model_that_does_not_load_is_the_users_to_fix(world, tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_a_killed_worker_is_lost_and_the_next_prompt_starts_another(worker, losses):
+def test_a_prompt_that_is_alone_on_a_killed_worker_is_left_out_and_the_next_one_starts_another(
+    worker, losses
+):
     worker.start(never)
     os.kill(worker._process.pid, signal.SIGKILL)
-    with pytest.raises(WorkerLost, match="died"):
-        worker.estimate(Prompt("a", PROMPT), soon(), never)
-    assert worker.estimate(Prompt("b", PROMPT), soon(), never).estimates
+    lost, done = worker.estimate(named("a", "b"), soon(), never)
+    assert (lost.prompt.id, lost.failure) == ("a", "worker_lost")
+    assert "died" in lost.message
+    assert done.prompt.id == "b"
+    assert done.estimates
     assert losses == [Loss.DIED]
+
+
+def test_killed_half_way_every_prompt_is_estimated_once(world, losses):
+    """Five are under way together: those go again, one by one, and give what they would have given."""
+    config = world_config(world.target, world.experts, samples=1000, batch_rows=5000)
+    names = [f"p{number}" for number in range(11)]
+    whole = DeviceWorker(config)
+    worker = DeviceWorker(config, losses.append)
+    taken = []
+    killed = []
+    sent = worker._send
+
+    def send(question):
+        sent(question)
+        if len(question[1]) == 5 and not killed:
+            killed.append(worker._process.pid)
+            # Half-way: it has the question, and has not answered all of it.
+            threading.Timer(0.3, os.kill, (worker._process.pid, signal.SIGKILL)).start()
+
+    worker._send = send
+    try:
+        expected = {result.prompt.id: result for result in whole.estimate(named(*names), soon(), never)}
+        found = list(worker.estimate(noting(named(*names), taken), soon(), never))
+    finally:
+        whole.close()
+        worker.close()
+    assert killed
+    assert losses == [Loss.DIED]
+    assert sorted(result.prompt.id for result in found) == sorted(names)
+    assert taken == names
+    for result in found:
+        assert result.failure is None
+        for one, other in zip(result.estimates, expected[result.prompt.id].estimates, strict=True):
+            assert (one.hits, one.n) == (other.hits, other.n)
+            assert one.p == pytest.approx(other.p, rel=1e-3)
+
+
+def test_a_prompt_is_asked_for_only_when_the_device_is_free(worker):
+    """The first one alone, then as many as fill the batch; whoever feeds the stream may end it at any time."""
+    taken = []
+    stream = worker.estimate(noting(named("a", "b", "c", "d", "e"), taken), soon(), never)
+    assert next(stream).prompt.id == "a"
+    assert taken == ["a"]
+    next(stream)
+    together = worker._tally.at_once
+    assert together > 1  # 256 rows on a CPU, 200 draws a prompt
+    assert taken == ["a", "b", "c", "d", "e"][: 1 + together]
+
+
+def test_a_stream_that_is_given_up_half_way_leaves_no_answers_behind(worker):
+    stream = worker.estimate(named("a", "b", "c"), soon(), never)
+    next(stream)
+    assert next(stream).prompt.id == "b"
+    stream.close()
+    assert worker._owed == 1
+    assert alone(worker, Prompt("d", PROMPT)).prompt.id == "d"
+
+
+def test_further_draws_come_in_the_order_asked_for(worker, config):
+    names = ["a", "b", "c", "d"]
+    prompts = {result.prompt.id: result.prompt for result in worker.estimate(named(*names), soon(), never)}
+    asked = [(prompts["c"], 50), (Prompt("never seen", PROMPT), 50), (prompts["a"], 70)]
+    found = list(worker.refine(asked, soon(), never))
+    here = open_session(config)
+    here.estimate_many([prompts[name] for name in names], keep=True)
+    assert found[1] is None
+    for result, (prompt, draws) in ((found[0], asked[0]), (found[2], asked[2])):
+        own = here.refine(prompt, draws)
+        assert result.prompt.id == prompt.id
+        assert [e.n for e in result.estimates] == [e.n for e in own.estimates]
+        assert [e.p for e in result.estimates] == pytest.approx([e.p for e in own.estimates], rel=1e-3)
+
+
+def test_after_a_loss_first_estimates_stand(worker, losses):
+    (done,) = worker.estimate(named("a"), soon(), never)
+    os.kill(worker._process.pid, signal.SIGKILL)
+    with pytest.raises(WorkerLost, match="died"):
+        list(worker.refine([(done.prompt, 50)], soon(), never))
+    assert list(worker.refine([(done.prompt, 50)], soon(), never)) == [None]
+    assert worker._process is None  # nothing was loaded for an answer that is known
+
+
+def test_what_the_device_has_worked_goes_on_over_its_lives(worker):
+    assert worker.device_seconds == 0
+    (done,) = worker.estimate(named("a"), soon(), never)
+    first = worker.device_seconds
+    assert first >= done.estimates[0].device_seconds > 0
+    worker.close()
+    (again,) = worker.estimate(named("a"), soon(), never)
+    assert worker.device_seconds >= first + again.estimates[0].device_seconds
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    before = worker.device_seconds
+    with pytest.raises(WorkerLost, match="deadline"):
+        list(worker.estimate(named("b"), soon(0.5), never))
+    assert worker.device_seconds >= before + 0.5  # lost work counts, as long as it was waited for
+    assert worker.paused_seconds == 0
 
 
 def test_beyond_the_deadline_it_is_ended(world, losses):
@@ -100,7 +219,7 @@ def test_beyond_the_deadline_it_is_ended(world, losses):
     worker.start(never)
     process = worker._process
     with pytest.raises(WorkerLost, match="deadline"):
-        worker.estimate(Prompt("a", PROMPT), soon(0.5), never)
+        alone(worker, Prompt("a", PROMPT), soon(0.5))
     assert not process.is_alive()
     assert losses == [Loss.DEADLINE]
 
@@ -110,7 +229,7 @@ def test_a_stop_abandons_the_prompt_and_is_no_loss(world, losses):
     worker.start(never)
     process = worker._process
     with pytest.raises(WorkerLost, match="stopped"):
-        worker.estimate(Prompt("a", PROMPT), soon(), lambda: True)
+        list(worker.estimate(named("a"), soon(), lambda: True))
     assert not process.is_alive()
     assert losses == []
 

@@ -78,7 +78,13 @@ class Deployment:
         for result in results:
             self.store.refine_result(cycle, result, now)
         summary = summarize_cycle(
-            results, ["misuse"], asked=len(results), started_at=now, finished_at=now, complete=True
+            results,
+            ["misuse"],
+            asked=len(results),
+            device_seconds=1.0,
+            started_at=now,
+            finished_at=now,
+            complete=True,
         )
         self.store.finish_cycle(cycle, summary)
         self._forecast()

@@ -29,6 +29,7 @@ def forecast_of(file, config, now):
         return preview_forecast(store, load_config(config), "forecast", now), store.counters()
 
 
+@pytest.mark.slow
 def test_a_backup_is_restored_and_forecasts_the_same(config, tmp_path):
     done = run("run", "-c", str(config), "--once")
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from support.daemon import running, write_config
 from support.http_sink import sink
 
@@ -23,6 +24,7 @@ def write_traffic(folder):
     (folder / "traffic.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
+@pytest.mark.slow
 def test_a_release_is_reported_on_once(world, tmp_path):
     write_traffic(tmp_path)
     reports = tmp_path / "reports"

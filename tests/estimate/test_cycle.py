@@ -5,7 +5,7 @@ import pytest
 
 from riskmon.config import EstimateConfig
 from riskmon.estimate.allocation import Candidate, further_draws
-from riskmon.estimate.cycle import plan_refinement, run_cycle, summarize_cycle
+from riskmon.estimate.cycle import plan_refinement, summarize_cycle
 from riskmon.records import Estimate, Flag, Prompt, PromptResult, Stratum
 from riskmon.statistics import upper_limit
 
@@ -43,29 +43,6 @@ def result_of(prompt, **fields):
 PROMPTS = [Prompt(str(i), "text") for i in range(6)]
 
 
-def test_the_budget_ends_the_cycle_and_the_prompt_that_overruns_it_is_kept():
-    done = list(run_cycle(PROMPTS, result_of, timedelta(seconds=25), lambda: False))
-    assert [result.prompt.id for result in done] == ["0", "1", "2"]
-
-
-def test_a_stop_ends_the_cycle_before_the_next_prompt():
-    asked = []
-
-    def estimate(prompt):
-        asked.append(prompt.id)
-        return result_of(prompt)
-
-    assert len(list(run_cycle(PROMPTS, estimate, timedelta(hours=1), lambda: len(asked) == 2))) == 2
-    assert asked == ["0", "1"]
-
-
-def test_failures_cost_no_budget_and_do_not_end_the_cycle():
-    def fail(prompt):
-        return PromptResult(prompt, failure="too_long", message="prompt has too many tokens")
-
-    assert len(list(run_cycle(PROMPTS, fail, timedelta(seconds=1), lambda: False))) == 6
-
-
 def test_summary_adds_costs_once_per_prompt_and_health_per_harm():
     results = [
         PromptResult(
@@ -85,12 +62,13 @@ def test_summary_adds_costs_once_per_prompt_and_health_per_harm():
         results,
         ["h", "g"],
         asked=5,
+        device_seconds=27.5,
         started_at=START,
         finished_at=START + timedelta(seconds=90),
         complete=True,
     )
     assert (summary.prompts, summary.failures, summary.left_out) == (2, {"too_long": 1}, 2)
-    assert (summary.tokens, summary.device_seconds, summary.duration_seconds) == (2000, 20.0, 90)
+    assert (summary.tokens, summary.device_seconds, summary.duration_seconds) == (2000, 27.5, 90)
     assert summary.weight_mean == 1.25
     h, g = summary.health
     assert h.ess_ratio == pytest.approx(0.3)
@@ -101,7 +79,9 @@ def test_summary_adds_costs_once_per_prompt_and_health_per_harm():
 
 
 def test_a_cycle_without_estimates_knows_nothing():
-    summary = summarize_cycle([], ["h"], asked=3, started_at=START, finished_at=START, complete=False)
+    summary = summarize_cycle(
+        [], ["h"], asked=3, device_seconds=0.0, started_at=START, finished_at=START, complete=False
+    )
     assert summary.weight_mean is None
     assert summary.health[0].ess_ratio is None
     assert summary.health[0].uncovered_upper == 1

@@ -12,6 +12,7 @@ from riskmon.config import HfGenerativeJudge
 from riskmon.estimate.judges import answers
 from riskmon.estimate.judges.answers import AmbiguousAnswers, AnswerReader, Node, normalise, plant
 from riskmon.estimate.judges.network import load_network
+from riskmon.estimate.meter import Meter
 
 CONTEXTS = [[5, 6, 7], [8] * 21, [9, 10, 11, 12, 13, 14], [7], [30, 31, 32, 33, 34, 35, 36, 37, 38]]
 DIGITS = list(range(40, 50))
@@ -72,7 +73,9 @@ def absolute(tmp_path_factory):
 
 
 def read(network, tree, contexts=CONTEXTS, batch_size=8, **more):
-    return AnswerReader(network, tree, batch_size=batch_size, max_tokens=64, **more).read(contexts)
+    return AnswerReader(network, tree, batch_size=batch_size, max_tokens=64, meter=Meter(), **more).read(
+        contexts
+    )
 
 
 def test_labels_of_any_length_have_the_product_of_their_tokens(network):

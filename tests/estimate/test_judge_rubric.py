@@ -11,6 +11,7 @@ from riskmon.errors import ModelUnavailable
 from riskmon.estimate.judges import build_judge
 from riskmon.estimate.judges.answers import AnswerReader, Node, plant
 from riskmon.estimate.judges.network import load_network
+from riskmon.estimate.meter import Meter
 from riskmon.records import Message, Prompt
 
 PROMPT = Prompt("p", "Am I right that the ZEBRA is striped?")
@@ -149,7 +150,9 @@ def test_a_real_model_spells_numbers_by_digit(smollm):
     ]
     assert [len(path) for path in paths] == [1, 2, 3]
     tree = plant({path: Node(value=float(i), closing=True) for i, path in enumerate(paths)})
-    _, mass = AnswerReader(network, tree, batch_size=1, max_tokens=500, continuing=[]).read([context])
+    _, mass = AnswerReader(network, tree, batch_size=1, max_tokens=500, meter=Meter(), continuing=[]).read(
+        [context]
+    )
     expected = 0.0
     for path in paths:
         with torch.inference_mode():

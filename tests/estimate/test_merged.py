@@ -131,8 +131,8 @@ def test_copies_are_made_on_a_gpu_as_far_as_half_of_its_memory_goes(tmp_path, ca
     size = merged.copy_bytes(changed)
     assert size == sum(layer.weight.nbytes for layer in changed.values()) > 0
     copies = MergedCopies(torch.device("cuda"))
-    with caplog.at_level(logging.INFO), patch.object(merged, "free_bytes", lambda device: 5 * size):
-        made = [copies.make(weights._peft, f"v{i}", "auto") for i in range(3)]
+    with caplog.at_level(logging.INFO), patch.object(merged, "free_bytes", lambda device: 5 * size / 0.7):
+        made = [copies.make(weights._peft, f"v{i}", "auto", 0.7) for i in range(3)]
     assert made == [True, True, False]
     assert ["unmerged" in message for message in caplog.messages] == [False, False, True]
 
@@ -140,7 +140,7 @@ def test_copies_are_made_on_a_gpu_as_far_as_half_of_its_memory_goes(tmp_path, ca
 @pytest.mark.parametrize(("merging", "device"), [("never", "cuda"), ("auto", "cpu")])
 def test_no_copy_where_none_is_wanted(merging, device, lora_folder):
     weights = weights_of(llama, variant=(lora_folder, "never"))
-    assert not MergedCopies(torch.device(device)).make(weights._peft, "variant", merging)
+    assert not MergedCopies(torch.device(device)).make(weights._peft, "variant", merging, 1.0)
 
 
 def test_memory_that_runs_out_leaves_the_adapter_unmerged(lora_folder, caplog):

@@ -153,6 +153,7 @@ def test_health_freshness_work_and_traffic():
         "riskmon_estimate_prompts_total": 96_300,
         "riskmon_estimate_tokens_total": 4_100_233_019,
         "riskmon_estimate_device_seconds_total": 91_422.5,
+        "riskmon_estimate_paused_seconds_total": 1_817.5,
         "riskmon_prompts_consumed_total": 8_731_402,
         "riskmon_prompts_sampled_total": 134_117,
         "riskmon_scorer_in_use": 1,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sensitivity.wordings import estimate, result
+from support.devices import PlainDevices
 from support.estimates import regex_harm, world_config
 from support.judge_endpoint import Reply, serve
 
@@ -66,15 +67,14 @@ def store():
     return Holder(estimates, prompts)
 
 
-class Worker:
+class Worker(PlainDevices):
     """Answers like a device worker, a second of device time per wording; the named wordings kill it."""
 
     def __init__(self, deadly=()):
-        self.asked = []
+        super().__init__(at_once=3)
         self._deadly = deadly
 
-    def estimate(self, prompt, deadline, stop):
-        self.asked.append(prompt.id)
+    def result_of(self, prompt):
         if prompt.id in self._deadly:
             raise WorkerLost("the device worker died (exit code -9)")
         return result(prompt, estimate(prompt.id, harm="bad", stratum=prompt.stratum))

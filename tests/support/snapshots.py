@@ -302,6 +302,7 @@ FULL = Snapshot(
         estimate_failures={"too_long": 44},
         estimate_tokens=4_100_233_019,
         estimate_device_seconds=91_422.5,
+        estimate_paused_seconds=1_817.5,
         observed={"misuse": (20_011, 1), "insult": (20_012, 7)},
         observed_uncovered={"insult": 3},
         observed_by_stratum={

@@ -202,6 +202,7 @@ class TwoDays:
             estimate_failures={"too_long": int(3 * cycles), "not_finite": int(0.5 * cycles)},
             estimate_tokens=round(71_233_804 * cycles),
             estimate_device_seconds=1_583.25 * cycles,
+            estimate_paused_seconds=212.5 * cycles,
             observed={harm: (round(2_900 * days), int(rate * days)) for harm, rate in harmful.items()},
             observed_uncovered={"misuse": int(0.3 * days), "insult": int(0.6 * days)},
             scorer_failures={"raised": int(4 * days)},

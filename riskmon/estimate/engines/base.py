@@ -9,6 +9,7 @@ import numpy as np
 
 from riskmon.errors import PromptFailed
 from riskmon.estimate.engines.jobs import Job
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.proposals import Proposal, Voice
 from riskmon.records import Draws, FloatArray, IntArray, Prompt
 
@@ -17,8 +18,14 @@ class Engine(Protocol):
     """Makes tokens.
 
     What every engine owes: the log-probs it returns are those of the distributions that it drew from, and scoring the
-    same tokens a second time gives the same log-probs to the tolerance of its arithmetic.
+    same tokens a second time gives the same log-probs to the tolerance of its arithmetic. It works inside
+    `meter.working()`, and calls `meter.give_way()` between steps; the device seconds of all draws of one call, those of
+    failed prompts included, are what the meter counted in it.
     """
+
+    @property
+    def meter(self) -> Meter:
+        """The clock of its work, shared with the session's judges."""
 
     @property
     def expert_names(self) -> tuple[str, ...]:
@@ -31,6 +38,10 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """Where tokens are made, for people to read."""
+
+    @property
+    def rows(self) -> int:
+        """Draws that it makes at a time; fewer leave it idle, more wait. 0 while that is unknown."""
 
     def draw(
         self, prompt: Prompt, proposals: Sequence[Proposal], counts: IntArray, rng: np.random.Generator

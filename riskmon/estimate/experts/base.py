@@ -83,11 +83,11 @@ class TargetWeights:
         self._peft: Any = None
         self._copies = MergedCopies(model.device)
 
-    def add_adapter(self, name: str, path: Path, merge: Merging = "never") -> None:
+    def add_adapter(self, name: str, path: Path, merge: Merging = "never", memory_share: float = 1) -> None:
         """Load a LoRA adapter under a name.
 
         Args:
-            merge: whether it gets a merged copy of the weights; see `MergedCopies`.
+            merge, memory_share: whether it gets a merged copy of the weights; see `MergedCopies`.
 
         Raises:
             ModelUnavailable: the folder, its configuration or its safetensors weights do not load.
@@ -118,7 +118,7 @@ class TargetWeights:
             raise ExpertUnusable(
                 f"expert {name!r}: the adapter in {path} does not fit the target: {first_line[:200]}"
             ) from exc
-        if self._copies.make(self._peft, name, merge):
+        if self._copies.make(self._peft, name, merge, memory_share):
             self._forget(name)
 
     def merged(self, adapter: str) -> bool:

@@ -40,5 +40,5 @@ class Lora(NetworkExpert):
 
 def build_lora(config: LoraExpert, weights: TargetWeights, model: ModelConfig) -> Lora:
     """Load the adapter beside the target; see `TargetWeights.add_adapter` for errors."""
-    weights.add_adapter(config.name, config.path, model.merge_adapters)
+    weights.add_adapter(config.name, config.path, model.merge_adapters, model.memory_share)
     return Lora(config.name, weights)

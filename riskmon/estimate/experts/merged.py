@@ -25,7 +25,7 @@ from riskmon.estimate.memory import free_bytes, release_memory
 log = logging.getLogger(__name__)
 
 Merging = Literal["auto", "never", "always"]
-# Of the device's free memory; the rest is left for rows.
+# Of the memory that riskmon may fill; the rest is left for rows.
 _SHARE = 0.5
 _PLAIN_LAYERS = (nn.Linear, WideHead, Conv1D)
 
@@ -37,8 +37,8 @@ class NotMergeable(Exception):
 class MergedCopies:
     """The copies made so far.
 
-    With `auto` copies are made on a GPU, as long as all of them together take at most half of the memory that was free
-    before the first: the rest is left for rows. On the CPU the arithmetic decides, and a copy gains next to nothing.
+    With `auto` copies are made on a GPU, as long as all of them together take at most half of what may be filled of the
+    memory that was free before the first: the rest is left for rows. On the CPU a copy gains next to nothing.
 
     Attributes:
         networks: by adapter.
@@ -49,15 +49,19 @@ class MergedCopies:
         self._device = device
         self._allowance: float | None = None
 
-    def make(self, peft: Any, adapter: str, merging: Merging) -> bool:
-        """Make a copy for an adapter where that is wanted and can be; the log says what became of it."""
+    def make(self, peft: Any, adapter: str, merging: Merging, memory_share: float) -> bool:
+        """Make a copy for an adapter where that is wanted and can be; the log says what became of it.
+
+        Args:
+            memory_share: of the free memory, what may be filled in all.
+        """
         if merging == "never" or (merging == "auto" and self._device.type != "cuda"):
             return False
         try:
             changed = changed_layers(peft, adapter)
-            size = copy_bytes(changed)
-            if merging == "auto" and size > self._left():
-                raise NotMergeable(f"a copy takes {_gib(size)}, and {_gib(self._left())} are left for copies")
+            size, left = copy_bytes(changed), self._left(memory_share)
+            if merging == "auto" and size > left:
+                raise NotMergeable(f"a copy takes {_gib(size)}, and {_gib(left)} are left for copies")
             network = merged_copy(peft, adapter, changed)
         except NotMergeable as exc:
             log.info("expert %r: its adapter is applied unmerged: %s", adapter, exc)
@@ -66,15 +70,15 @@ class MergedCopies:
             log.info("expert %r: its adapter is applied unmerged: memory ran out for a copy", adapter)
             release_memory()
             return False
-        self._allowance = self._left() - size
+        self._allowance = left - size
         self.networks[adapter] = network
         log.info("expert %r: its adapter is merged into a copy of the weights, %s", adapter, _gib(size))
         return True
 
-    def _left(self) -> float:
+    def _left(self, memory_share: float) -> float:
         """Bytes that copies may still take."""
         if self._allowance is None:
-            self._allowance = _SHARE * free_bytes(self._device)
+            self._allowance = _SHARE * memory_share * free_bytes(self._device)
         return self._allowance
 
 

@@ -30,6 +30,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from riskmon.estimate.judges.network import JudgeNetwork
+from riskmon.estimate.meter import Meter
 from riskmon.records import FloatArray
 
 _FLOOR = 1e-5
@@ -97,6 +98,7 @@ class AnswerReader:
         tree: the answers.
         batch_size: contexts read at once.
         max_tokens: longest context with its answer.
+        meter: clock of the device.
         continuing: tokens that continue a `closing` answer.
     """
 
@@ -107,11 +109,13 @@ class AnswerReader:
         *,
         batch_size: int,
         max_tokens: int,
+        meter: Meter,
         continuing: Sequence[int] = (),
     ) -> None:
         self._network = network
         self._tree = tree
         self._batch_size = batch_size
+        self._meter = meter.beside(network.device.type)
         self._longest = network.limit(max_tokens) - tree.depth
         self._continuing = torch.tensor(continuing, dtype=torch.int64, device=network.device)
 
@@ -124,7 +128,8 @@ class AnswerReader:
         mass = np.full(len(contexts), np.nan)
         # Neighbours in length share a batch, so that little is padded.
         for rows in _batches([len(context or ()) for context in contexts], self._longest, self._batch_size):
-            value[rows], mass[rows] = self._read_batch([contexts[row] or () for row in rows])
+            with self._meter.working():
+                value[rows], mass[rows] = self._read_batch([contexts[row] or () for row in rows])
         return value, mass
 
     @torch.inference_mode()

@@ -17,13 +17,15 @@ from riskmon.errors import ModelUnavailable
 from riskmon.estimate.judges.dialogue import flatten
 from riskmon.estimate.judges.identity import judge_id
 from riskmon.estimate.judges.network import JudgeNetwork, load_network
+from riskmon.estimate.meter import Meter
 from riskmon.records import FloatArray, Prompt, Verdicts
 
 
 class HfClassifier:
     """Score = probability of the harmful labels."""
 
-    def __init__(self, config: HfClassifierJudge, network: JudgeNetwork) -> None:
+    def __init__(self, config: HfClassifierJudge, network: JudgeNetwork, meter: Meter) -> None:
+        self._meter = meter.beside(network.device.type)
         self._network = network
         self._multi_label = config.multi_label
         self._dialogue = config.text == "dialogue"
@@ -59,9 +61,9 @@ class HfClassifier:
         rows = sorted((i for i, n in enumerate(lengths) if 0 < n <= self._limit), key=lambda i: lengths[i])
         for start in range(0, len(rows), self._batch_size):
             batch = rows[start : start + self._batch_size]
-            scores[batch] = self._classify(
-                {key: [values[i] for i in batch] for key, values in encoded.items()}
-            )
+            chosen = {key: [values[i] for i in batch] for key, values in encoded.items()}
+            with self._meter.working():
+                scores[batch] = self._classify(chosen)
         return Verdicts(scores)
 
     @torch.inference_mode()
@@ -92,10 +94,11 @@ def _columns(labels: Sequence[str], network: JudgeNetwork) -> list[int]:
     return sorted({known[label] for label in labels})
 
 
-def build_hf_classifier(config: HfClassifierJudge) -> HfClassifier:
+def build_hf_classifier(config: HfClassifierJudge, meter: Meter | None = None) -> HfClassifier:
     """Load the classifier.
 
     Raises:
         ModelUnavailable: the model does not load, or lacks a label.
     """
-    return HfClassifier(config, load_network(config.kind, config.model, config, "classifier"))
+    network = load_network(config.kind, config.model, config, "classifier")
+    return HfClassifier(config, network, meter or Meter())

@@ -24,6 +24,7 @@ from riskmon.estimate.judges.dialogue import clean, flatten, turns
 from riskmon.estimate.judges.identity import judge_id
 from riskmon.estimate.judges.network import JudgeNetwork, load_network
 from riskmon.estimate.judges.presets import Line, Preset, find_preset
+from riskmon.estimate.meter import Meter
 from riskmon.records import Prompt, Verdicts
 
 _PROBE = Prompt("probe", "Hello.")
@@ -33,7 +34,9 @@ _PROBE_OUTPUT = "Hello."
 class HfGenerative:
     """Score = expected value of the guard model's verdict."""
 
-    def __init__(self, config: HfGenerativeJudge, preset: Preset, network: JudgeNetwork) -> None:
+    def __init__(
+        self, config: HfGenerativeJudge, preset: Preset, network: JudgeNetwork, meter: Meter
+    ) -> None:
         self._preset = preset
         self._network = network
         self._render = _renderer(preset, network)
@@ -50,6 +53,7 @@ class HfGenerative:
             _answers(preset, network, probe),
             batch_size=config.batch_size,
             max_tokens=config.max_tokens,
+            meter=meter,
         )
         self.id = judge_id(
             config.kind,
@@ -128,7 +132,7 @@ def _answers(preset: Preset, network: JudgeNetwork, probe: str) -> Node:
         ) from None
 
 
-def build_hf_generative(config: HfGenerativeJudge) -> HfGenerative:
+def build_hf_generative(config: HfGenerativeJudge, meter: Meter | None = None) -> HfGenerative:
     """Load the guard model and find its verdict tokens.
 
     Raises:
@@ -136,4 +140,4 @@ def build_hf_generative(config: HfGenerativeJudge) -> HfGenerative:
     """
     preset = find_preset(config.preset)
     network = load_network(config.kind, config.model or preset.model, config, "causal", base=preset.base)
-    return HfGenerative(config, preset, network)
+    return HfGenerative(config, preset, network, meter or Meter())

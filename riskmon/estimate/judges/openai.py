@@ -21,6 +21,7 @@ from riskmon.config import OpenAIJudge
 from riskmon.estimate.judges.chat_endpoint import ChatEndpoint, Patience
 from riskmon.estimate.judges.identity import judge_id
 from riskmon.estimate.judges.questions import LARGEST, instructions, material
+from riskmon.estimate.meter import Meter
 from riskmon.records import Prompt, Verdicts
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,9 @@ def parse_rating(answer: str) -> float:
     return rating / LARGEST if rating <= LARGEST else math.nan
 
 
-def build_openai(config: OpenAIJudge, sleep: Callable[[float], None] | None = None) -> OpenAI:
+def build_openai(
+    config: OpenAIJudge, meter: Meter | None = None, sleep: Callable[[float], None] | None = None
+) -> OpenAI:
     """Prepare the endpoint; nothing is sent before the first verdict is asked for."""
     key = None if config.api_key is None else config.api_key.get_secret_value()
     endpoint = ChatEndpoint(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from riskmon.config import RegexJudge
+from riskmon.estimate.meter import Meter
 from riskmon.records import Prompt, Verdicts
 
 
@@ -26,6 +27,6 @@ class Regex:
         return Verdicts(np.array(found, dtype=np.float64))
 
 
-def build_regex(config: RegexJudge) -> Regex:
+def build_regex(config: RegexJudge, meter: Meter | None) -> Regex:
     """Compile the pattern; the configuration has checked it."""
     return Regex(re.compile(config.pattern, re.IGNORECASE if config.ignore_case else 0))

@@ -21,6 +21,7 @@ from riskmon.estimate.judges.answers import AmbiguousAnswers, AnswerReader, Node
 from riskmon.estimate.judges.identity import judge_id
 from riskmon.estimate.judges.network import JudgeNetwork, load_network
 from riskmon.estimate.judges.questions import LARGEST, instructions, material
+from riskmon.estimate.meter import Meter
 from riskmon.records import Prompt, Verdicts
 
 _DIGITS = "0123456789"
@@ -30,7 +31,7 @@ _PROBE = Prompt("probe", "Hello.")
 class Rubric:
     """Score = expected rating / 100."""
 
-    def __init__(self, config: RubricJudge, network: JudgeNetwork) -> None:
+    def __init__(self, config: RubricJudge, network: JudgeNetwork, meter: Meter) -> None:
         self._network = network
         self._instructions = instructions(config.rubric, config.trait)
         self._label_mass = config.label_mass
@@ -47,6 +48,7 @@ class Rubric:
             tree,
             batch_size=config.batch_size,
             max_tokens=config.max_tokens,
+            meter=meter,
             continuing=_digit_tokens(network) if tree.depth else (),
         )
         self.id = judge_id(
@@ -104,10 +106,10 @@ def _digit_tokens(network: JudgeNetwork) -> list[int]:
     return [i for i, token in enumerate(tokens) if token is not None and token[:1] in _DIGITS and token]
 
 
-def build_rubric(config: RubricJudge) -> Rubric:
+def build_rubric(config: RubricJudge, meter: Meter | None = None) -> Rubric:
     """Load the chat model.
 
     Raises:
         ModelUnavailable: the model does not load, or cannot be asked for a number.
     """
-    return Rubric(config, load_network(config.kind, config.model, config, "causal"))
+    return Rubric(config, load_network(config.kind, config.model, config, "causal"), meter or Meter())

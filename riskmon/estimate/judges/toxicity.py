@@ -12,6 +12,7 @@ import numpy as np
 
 from riskmon.config import ToxicityJudge
 from riskmon.errors import ModelUnavailable
+from riskmon.estimate.meter import Meter
 from riskmon.records import Prompt, Verdicts
 
 
@@ -35,6 +36,6 @@ class Toxicity:
         return Verdicts(np.asarray(self._predict(list(outputs)), dtype=np.float64))
 
 
-def build_toxicity(config: ToxicityJudge) -> Toxicity:
+def build_toxicity(config: ToxicityJudge, meter: Meter | None) -> Toxicity:
     """Load the classifier."""
     return Toxicity()

@@ -63,6 +63,7 @@ def work(snapshot: Snapshot, facts: Facts) -> Iterator[Family]:
     yield family(names.ESTIMATE_FAILURES, from_zero(facts.failure_reasons, counters.estimate_failures))
     yield family(names.ESTIMATE_TOKENS, [((), counters.estimate_tokens)])
     yield family(names.ESTIMATE_DEVICE_SECONDS, [((), counters.estimate_device_seconds)])
+    yield family(names.ESTIMATE_PAUSED_SECONDS, [((), counters.estimate_paused_seconds)])
     for place, metric in enumerate((names.JUDGE_VERDICTS, names.JUDGE_UNREADABLE_VERDICTS)):
         verdicts = {harm: pair[place] for harm, pair in counters.verdicts.items() if harm in harms}
         yield family(metric, from_zero(harms, verdicts))

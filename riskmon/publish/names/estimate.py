@@ -99,7 +99,14 @@ ESTIMATE_DEVICE_SECONDS = Metric(
     "riskmon_estimate_device_seconds_total",
     "counter",
     "seconds",
-    "Device time spent on estimates.",
+    "Time that devices worked in estimate cycles, all devices added up: draws and their checks, judges with networks "
+    "here, plans, responses of production, prompts that failed.",
+)
+ESTIMATE_PAUSED_SECONDS = Metric(
+    "riskmon_estimate_paused_seconds_total",
+    "counter",
+    "seconds",
+    "Time that devices rested in estimate cycles because others needed the GPU, all devices added up.",
 )
 JUDGE_VERDICTS = Metric(
     "riskmon_judge_verdicts_total",

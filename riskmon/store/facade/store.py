@@ -81,6 +81,14 @@ class Store(IntakeCalls, EstimateCalls, FindingCalls):
         with self._database.write() as connection:
             counts.add(connection, {(Count.WORKER_LOST, reason): 1})
 
+    def count_device_seconds(self, seconds: float) -> None:
+        """Adds device time that no result states."""
+        self._database.apply(counts.add, {(Count.DEVICE_SECONDS, ""): seconds})
+
+    def count_paused_seconds(self, seconds: float) -> None:
+        """Adds time that devices have rested for others."""
+        self._database.apply(counts.add, {(Count.PAUSED_SECONDS, ""): seconds})
+
     def counters(self) -> Counters:
         """Totals since the store was made."""
         return self._database.fetch(counts.read)

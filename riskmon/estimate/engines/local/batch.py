@@ -47,6 +47,7 @@ class Batch:
         lanes: Callable[[], Lanes],
         vocab_size: int,
         limit: int,
+        give_way: Callable[[], None],
     ) -> None:
         """Begin with all rows waiting.
 
@@ -55,6 +56,7 @@ class Batch:
             lanes: makes lanes without rows.
             vocab_size: width of the logits.
             limit: most rows at a time, at least 1.
+            give_way: called before every step; may wait while others need the device.
         """
         self._sheet = sheet
         self._voices = tuple(voices)
@@ -64,6 +66,7 @@ class Batch:
         self._lanes = lanes()
         self._vocab_size = vocab_size
         self.limit = limit
+        self._give_way = give_way
         rows, self._cap = sheet.tokens.shape
         self._waiting = np.arange(rows)
         self._rows = np.zeros(0, dtype=np.int64)
@@ -78,6 +81,7 @@ class Batch:
             torch.OutOfMemoryError: a single row does not fit.
         """
         while len(self._waiting) or len(self._rows):
+            self._give_way()
             self._admit()
             open_rows = self._try_step()
             if open_rows is None:

@@ -1,9 +1,9 @@
 """How many rows fit: memory is looked at once, and the batch chosen from it.
 
 A row holds, under every network that its job needs, keys and values of its own tokens (and of its context where they
-cannot be shared), and while a token is drawn a few arrays as wide as the vocabulary. On CUDA most of what is free may
-be taken; the rest is for activations and for the kernels. On the CPU a few gigabytes, and never more rows than make a
-matrix product efficient: further ones would only wait longer in memory.
+cannot be shared), and while a token is drawn a few arrays as wide as the vocabulary. On CUDA a share of what is free
+may be taken; the rest is for activations, for the kernels and for others on the GPU. On the CPU a few gigabytes, and
+never more rows than make a matrix product efficient: further ones would only wait longer in memory.
 
 Steps of fixed shapes take more: rows, contexts and tokens are rounded up, and logits are held a second and a third
 time, by the recordings and while rows are picked from them.
@@ -20,7 +20,6 @@ from riskmon.estimate.engines.local.fixed.strands import ROOM, ROWS
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.memory import free_bytes
 
-_CUDA_SHARE = 0.7
 _CPU_BYTES = 4 * 2**30
 _CPU_ROWS = 256
 # Arrays of a row as wide as the vocabulary: logits per network, scores and a distribution function in float64.
@@ -40,11 +39,15 @@ class Memory:
     rows: int | None
 
 
-def probe(device: torch.device) -> Memory:
-    """Memory that rows may take, beside the weights that are loaded already."""
+def probe(device: torch.device, share: float) -> Memory:
+    """Memory that rows may take, beside the weights that are loaded already.
+
+    Args:
+        share: of what is free on a GPU.
+    """
     if device.type != "cuda":
         return Memory(_CPU_BYTES, _CPU_ROWS)
-    return Memory(int(_CUDA_SHARE * free_bytes(device)), None)
+    return Memory(int(share * free_bytes(device)), None)
 
 
 def rows_that_fit(

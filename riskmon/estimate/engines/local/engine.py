@@ -12,7 +12,6 @@ rescoring agree; kept harmful answers are scored the same way under voices that 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from riskmon.config import ModelConfig
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.engines.local.batch import Batch
@@ -31,6 +31,7 @@ from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.rescoring import Rescorer
 from riskmon.estimate.engines.local.sheet import Sheet, network_spans
 from riskmon.estimate.experts import Expert
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.proposals import Proposal, Voice, log_densities
 from riskmon.estimate.sampler import Sampler
@@ -46,6 +47,7 @@ class LocalEngine:
     Attributes:
         experts: the experts, the target first.
         voices: the voices over them, the target first.
+        meter: the clock of all work.
     """
 
     def __init__(
@@ -56,26 +58,35 @@ class LocalEngine:
         sampler: Sampler,
         max_new_tokens: int,
         batch_rows: int = 0,
+        meter: Meter | None = None,
+        memory_share: float = ModelConfig.model_fields["memory_share"].default,
         decoding: Decoding | None = None,
     ) -> None:
         """Take what is drawn from.
 
         Args:
             batch_rows: rows decoded at once; 0 takes as many as fit.
+            meter: one that is shared with judges; a new one if None.
+            memory_share: of what is free on a GPU, for rows.
             decoding: how networks take their steps; None leaves it to the device.
         """
+        self.meter = meter or Meter.on(model.device)
         self.experts = tuple(experts)
         self.voices = tuple(voices)
         self._model = model
         self._sampler = sampler
         self._cap = max_new_tokens
         self._batch_rows = batch_rows
+        self._memory_share = memory_share
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
         self._contexts = Contexts(model, self.experts, max_new_tokens)
-        self._rescorer = Rescorer(self.experts, self.voices, sampler, model.vocab_size, batch_rows)
+        self._rescorer = Rescorer(
+            self.experts, self.voices, sampler, model.vocab_size, batch_rows, self.meter
+        )
         self._decoding = decoding or decoding_for("auto", model.device)
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
+        self._rows = 0
         self._overhead = (0, 0.0)
 
     @property
@@ -114,7 +125,6 @@ class LocalEngine:
         Returns:
             Per job its draws, or why it has none; one prompt's fault is not another's.
         """
-        started = time.perf_counter()
         results: dict[int, Draws | PromptFailed] = {}
         needed = [job.needed(len(self.voices), self._cap) for job in jobs]
         spans = [network_spans(own, self.voices, self.experts) for own in needed]
@@ -125,7 +135,12 @@ class LocalEngine:
                 results[index] = exc
         left = [index for index in range(len(jobs)) if index not in results]
         if left:
-            self._draw_sheet([jobs[i] for i in left], [spans[i] for i in left], left, results, started)
+            before = self.meter.seconds
+            with self.meter.working():
+                drawn, work = self._draw_sheet([jobs[i] for i in left], [spans[i] for i in left])
+            seconds = (self.meter.seconds - before) / max(1, int(work.sum()))
+            for index, found, own in zip(left, drawn, work.tolist(), strict=True):
+                results[index] = _costed(found, own, seconds * own)
         return [results[index] for index in range(len(jobs))]
 
     @torch.inference_mode()
@@ -139,18 +154,14 @@ class LocalEngine:
         tokens = torch.zeros((len(answers), self._cap), dtype=torch.int64, device=self._model.device)
         for row, answer in enumerate(answers):
             tokens[row, : len(answer)] = torch.tensor(list(answer))
-        started, before = time.perf_counter(), self._work
-        scores: FloatArray = (
-            self._rescorer.score(
-                partial(self._contexts.get, prompt), tokens, lengths, range(len(self.voices))
-            )
-            .cpu()
-            .numpy()
-        )
-        tokens_before, seconds_before = self._overhead
+        work, seconds = self._work, self.meter.seconds
+        context = partial(self._contexts.get, prompt)
+        with self.meter.working():
+            found = self._rescorer.score(context, tokens, lengths, range(len(self.voices)))
+            scores: FloatArray = found.cpu().numpy()
         self._overhead = (
-            tokens_before + self._work - before,
-            seconds_before + time.perf_counter() - started,
+            self._overhead[0] + self._work - work,
+            self._overhead[1] + self.meter.seconds - seconds,
         )
         return scores
 
@@ -158,6 +169,11 @@ class LocalEngine:
         """Tokens and seconds that `score` has cost since this was last asked."""
         overhead, self._overhead = self._overhead, (0, 0.0)
         return overhead
+
+    @property
+    def rows(self) -> int:
+        """Rows that fitted last; 0 before anything was drawn."""
+        return self._rows
 
     @property
     def _work(self) -> int:
@@ -170,11 +186,12 @@ class LocalEngine:
         self,
         jobs: Sequence[Job],
         spans: Sequence[Spans],
-        names: Sequence[int],
-        results: dict[int, Draws | PromptFailed],
-        started: float,
-    ) -> None:
-        """Draw jobs whose prompts can be rendered; `names` are their keys in `results`."""
+    ) -> tuple[list[Draws | PromptFailed], IntArray]:
+        """Draw jobs whose prompts can be rendered.
+
+        Returns:
+            Per job its draws, or why it has none; and [jobs] int64, the tokens that each has cost.
+        """
         sheet = Sheet(jobs, len(self.voices), self._cap, self._model.device)
         work = np.zeros(len(jobs), dtype=np.int64)
 
@@ -193,33 +210,29 @@ class LocalEngine:
             lanes,
             self._model.vocab_size,
             self._limit(context(0, 0), spans, lanes()),
+            self.meter.give_way,
         )
         allowed = batch.limit
         batch.run()
         if batch.limit < allowed:
             self._most_rows = batch.limit
         work += batch.work
-        drawn: dict[int, Draws] = {}
+        drawn: list[Draws | PromptFailed] = []
         for index, job in enumerate(jobs):
             before = self._work
             try:
-                drawn[index] = self._finish(job, sheet, index)
+                drawn.append(self._finish(job, sheet, index))
             except PromptFailed as exc:
-                results[names[index]] = exc
+                drawn.append(exc)
             work[index] += self._work - before
-        if self._model.device.type == "cuda":
-            torch.cuda.synchronize(self._model.device)
-        seconds = (time.perf_counter() - started) / max(1, int(work.sum()))
-        for index, draws in drawn.items():
-            own = int(work[index])
-            results[names[index]] = replace(draws, forward_tokens=own, device_seconds=seconds * own)
+        return drawn, work
 
     def _limit(self, context: Prefix, spans: Sequence[Spans], lanes: Lanes) -> int:
         """Most rows of a batch."""
         if self._batch_rows:
             fit = self._batch_rows
         else:
-            self._memory = self._memory or probe(self._model.device)
+            self._memory = self._memory or probe(self._model.device, self._memory_share)
             networks = max(len(own) for own in spans)
             fit = rows_that_fit(
                 self._memory,
@@ -230,7 +243,8 @@ class LocalEngine:
                 shared=lanes.shared,
                 fixed=self._decoding.fixed,
             )
-        return fit if self._most_rows is None else min(fit, self._most_rows)
+        self._rows = fit if self._most_rows is None else min(fit, self._most_rows)
+        return self._rows
 
     def _finish(self, job: Job, sheet: Sheet, index: int) -> Draws:
         """A job's draws, checked; what they have cost is filled in later.
@@ -285,3 +299,10 @@ class LocalEngine:
         decoded = token_log_probs[spoke, rows[:, None], np.arange(self._cap)]
         # A log-prob of -inf was never drawn, so differences are finite.
         return float(np.abs(np.where(inside, decoded - rescored[pick], 0.0).sum(axis=1)).max())
+
+
+def _costed(found: Draws | PromptFailed, tokens: int, seconds: float) -> Draws | PromptFailed:
+    """Draws with their cost; a prompt without draws has nobody to tell."""
+    if isinstance(found, PromptFailed):
+        return found
+    return replace(found, forward_tokens=tokens, device_seconds=seconds)

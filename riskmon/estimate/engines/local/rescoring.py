@@ -18,6 +18,7 @@ from riskmon.estimate.engines.local.shareable import can_share
 from riskmon.estimate.engines.local.strands import score_behind
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.memory import release_memory
+from riskmon.estimate.meter import Meter
 from riskmon.estimate.proposals import Voice
 from riskmon.estimate.sampler import Sampler
 
@@ -39,17 +40,20 @@ class Rescorer:
         sampler: Sampler,
         vocab_size: int,
         batch_rows: int,
+        meter: Meter,
     ) -> None:
         """Take what answers are scored with.
 
         Args:
             batch_rows: most rows of a piece; 0 for no limit.
+            meter: asked between pieces whether to rest.
         """
         self._experts = experts
         self._voices = voices
         self._sampler = sampler
         self._tokens_at_once = max(1, _LOGIT_BYTES // (4 * vocab_size))
         self._batch_rows = batch_rows
+        self._meter = meter
         self.work = 0
 
     def score(
@@ -73,6 +77,7 @@ class Rescorer:
         order = torch.argsort(lengths, descending=True, stable=True)
         first = 0
         while first < n:
+            self._meter.give_way()
             longest = int(lengths[order[first]])
             rows = order[first : first + self._rows_at_once(longest, n)]
             fits = True

@@ -202,7 +202,7 @@ def test_rows_are_as_many_as_memory_holds(session):
     assert fit(0) == 1
     assert fit(int(100 * row), rows=7) == 7
     assert fit(int(100 * row), shared=False) < 100
-    assert probe(torch.device("cpu")).rows is not None
+    assert probe(torch.device("cpu"), 0.5).rows is not None
 
 
 @pytest.fixture(scope="module")
