@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from riskmon.estimate.engines.local.fixed.sizes import round_down, round_up
-from riskmon.estimate.engines.local.fixed.strands import ROOM, ROWS
+from riskmon.estimate.engines.local.fixed.sizes import ROOM, ROWS, round_down, round_up
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.memory import free_bytes
 

@@ -79,11 +79,12 @@ class LocalEngine:
         self._batch_rows = batch_rows
         self._memory_share = memory_share
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
-        self._contexts = Contexts(model, self.experts, max_new_tokens)
-        self._rescorer = Rescorer(
-            self.experts, self.voices, sampler, model.vocab_size, batch_rows, self.meter
-        )
         self._decoding = decoding or decoding_for("auto", model.device)
+        fixed = self._decoding.fixed
+        self._contexts = Contexts(model, self.experts, max_new_tokens, fixed=fixed)
+        self._rescorer = Rescorer(
+            self.experts, self.voices, sampler, model.vocab_size, batch_rows, self.meter, fixed=fixed
+        )
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
         self._rows = 0

@@ -6,6 +6,9 @@ sizes up to n come in about parts * log2(n) kinds.
 
 from __future__ import annotations
 
+ROWS, ROOM, LENGTH = 8, 32, 64
+"""Smallest sizes: rows behind a context, a row's own tokens, and tokens of a context."""
+
 
 def round_up(n: int, *, least: int, parts: int = 1) -> int:
     """The smallest allowed size that is n or more.

@@ -14,13 +14,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from riskmon.estimate.engines.local.fixed.arena import Arena, Shape
-from riskmon.estimate.engines.local.fixed.sizes import round_up
+from riskmon.estimate.engines.local.fixed.sizes import LENGTH, ROOM, ROWS, round_up
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.strands import Strands
 from riskmon.records import BoolArray, IntArray
-
-ROWS, ROOM, LENGTH = 8, 32, 64
-"""Smallest rows behind a context, own tokens, and tokens of a context."""
 
 Runner = Callable[[nn.Module, Arena, Shape], None]
 """Takes one step."""
@@ -159,4 +156,4 @@ class FixedStrands:
         arena.lengths[self._where] = arena.places(self._lengths)
 
 
-__all__ = ["LENGTH", "ROOM", "ROWS", "FixedStrands", "Runner"]
+__all__ = ["FixedStrands", "Runner"]
