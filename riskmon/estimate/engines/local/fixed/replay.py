@@ -38,18 +38,19 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        # Nothing of a step stays in the pool behind it, so graphs may use it in any order.
         self._pool = torch.cuda.graph_pool_handle()
+        self._aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def record(self, step: Step) -> Step:
         """As `Recorder.record`."""
         # Libraries set themselves up at their first use on a stream, which must not be part of the recording.
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(aside):
+        self._aside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._aside):
             step()
-        torch.cuda.current_stream(self._device).wait_stream(aside)
+        torch.cuda.current_stream(self._device).wait_stream(self._aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=aside):
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._aside):
             step()
         replay: Step = graph.replay
         return replay
