@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from riskmon.estimate.engines.local.fixed.layout import PADDING
 from riskmon.estimate.engines.local.fixed.sizes import ROOM, ROWS, round_down, round_up
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.memory import free_bytes
@@ -58,6 +59,7 @@ def rows_that_fit(
     *,
     shared: bool,
     fixed: bool = False,
+    alone: bool = True,
 ) -> int:
     """Rows of a batch, at least 1.
 
@@ -65,7 +67,8 @@ def rows_that_fit(
         context: any context; what a token's keys and values take is read off it.
         networks: experts with a network of their own, the target included.
         shared: whether rows share the context's keys and values.
-        fixed: whether steps have fixed shapes; only where contexts are shared.
+        fixed: whether steps have fixed shapes; only where contexts are shared. alone: whether all rows are of one
+            prompt.
     """
     fixed = fixed and shared
     per_token = context.nbytes / context.length
@@ -73,8 +76,9 @@ def rows_that_fit(
     wide = _WIDE_BYTES_PER_NETWORK
     if fixed:
         tokens, wide = round_up(tokens, least=ROOM, parts=2), _FIXED_WIDE_BYTES_PER_NETWORK
-        networks = round_up(networks, least=1)
-    per_row = networks * (tokens * per_token + wide * vocab_size) + _WIDE_BYTES * vocab_size
+    # Rows behind one context fill their slots at the rounded size; those behind several cannot all.
+    slots = PADDING if fixed and not (alone and networks == 1) else 1
+    per_row = slots * networks * (tokens * per_token + wide * vocab_size) + _WIDE_BYTES * vocab_size
     fit = max(1, int(memory.bytes // per_row))
     fit = fit if memory.rows is None else min(fit, memory.rows)
     return round_down(fit, least=ROWS, parts=2) if fixed else fit

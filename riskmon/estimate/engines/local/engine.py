@@ -243,6 +243,7 @@ class LocalEngine:
                 self._cap,
                 shared=lanes.shared,
                 fixed=self._decoding.fixed,
+                alone=len(spans) == 1,
             )
         self._rows = fit if self._most_rows is None else min(fit, self._most_rows)
         return self._rows

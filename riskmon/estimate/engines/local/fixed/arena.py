@@ -1,8 +1,8 @@
 """The arena: all that a network's steps of fixed shapes read and write, at addresses that stay.
 
-Rows lie in slots. With C contexts in use, slot g * C + c holds the g-th row behind context c: the first G * C slots
-are the first G rows behind every context, a shape of its own for each (C, G) without any copying. Contexts are copied
-in, so that a recorded step serves the next prompt as well.
+Rows lie in slots. With C columns, slot g * C + c holds the g-th row of column c, which reads one context: the first
+G * C slots are the first G rows of every column, a shape of its own for each (C, G) without any copying. Contexts are
+copied in, so that a recorded step serves the next prompt as well.
 
 An arena outlives the batches it serves. It grows where it must; what was recorded over the old buffers is void then,
 which `version` tells.
@@ -24,8 +24,8 @@ class Shape(NamedTuple):
     """What one step is laid out for; every number is a rounded one.
 
     Attributes:
-        contexts: C. rows: G, rows behind each. room: tokens of a row's own that are read, the new one included.
-        length: tokens of a context that are read.
+        contexts: C, columns with a context each. rows: G, rows of each.
+        room: tokens of a row's own that are read, the new one included. length: tokens of a context that are read.
     """
 
     contexts: int
@@ -124,17 +124,10 @@ class Arena:
 
     def move_rows(self, before: IntArray, after: IntArray) -> None:
         """Copy rows' own keys and values to other slots, all at once."""
-        self._move((*self.keys, *self.values), before, after)
-
-    def move_contexts(self, before: IntArray, after: IntArray) -> None:
-        """Copy contexts to other places, all at once."""
-        self._move((*self.context_keys, *self.context_values, self.context_lengths), before, after)
-
-    def _move(self, buffers: Sequence[Tensor], before: IntArray, after: IntArray) -> None:
         if (before == after).all():
             return
         source, goal = self.places(before), self.places(after)
-        for buffer in buffers:
+        for buffer in (*self.keys, *self.values):
             buffer[goal] = buffer[source]
 
     def places(self, numbers: IntArray) -> Tensor:

@@ -1,23 +1,27 @@
 """Strands whose steps have fixed shapes: what `engines/local/strands.py` does, laid out for recording.
 
-Rows lie in an arena (`arena.py`). A step's shape is rounded up, so that few shapes serve a whole run: contexts to
-powers of two, rows behind each to two sizes per power of two, their own tokens to powers of two, contexts' tokens to
-eight sizes per power of two. Rows that end leave empty slots; when a smaller shape holds all that are left, they move
-together.
+Rows lie in an arena (`arena.py`), in columns that read a context each (`layout.py`). A step's shape is rounded up, so
+that few shapes serve a whole run: columns and their rows to two sizes per power of two, rows' own tokens to powers of
+two, contexts' tokens to eight sizes per power of two. Rows that end leave empty slots; where new ones do not fit, or a
+layout of three quarters of the slots would do, all are laid out anew.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 from torch import Tensor, nn
 
 from riskmon.estimate.engines.local.fixed.arena import Arena, Shape
+from riskmon.estimate.engines.local.fixed.layout import Layout, lay_out
 from riskmon.estimate.engines.local.fixed.sizes import LENGTH, ROOM, ROWS, round_up
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.strands import Strands
 from riskmon.records import BoolArray, IntArray
+
+_WORTH_MOVING = 0.75
 
 Runner = Callable[[nn.Module, Arena, Shape], None]
 """Takes one step."""
@@ -37,11 +41,12 @@ class FixedStrands:
         self._open_arena = arena
         self._run = run
         self._room = room
-        self._contexts: list[Prefix | None] = []  # by column; None where no row is left
-        self._column: IntArray = np.zeros(0, dtype=np.int64)  # [m], and so on
+        self._columns: list[Prefix | None] = []  # the context that each reads; None where no row is left
+        self._context: list[Prefix] = []  # [m], and so on
+        self._column: IntArray = np.zeros(0, dtype=np.int64)
         self._rank: IntArray = np.zeros(0, dtype=np.int64)
         self._lengths: IntArray = np.zeros(0, dtype=np.int64)
-        self._width = 1  # columns of a slot's row
+        self._layout = Layout(0, 0)
         self._where: Tensor | None = None
 
     def __len__(self) -> int:
@@ -52,14 +57,19 @@ class FixedStrands:
         k, said = tokens.shape
         opening = Strands(said)
         logits = opening.add(module, context, tokens)
-        column = self._column_of(context)
-        taken = self._rank[self._column == column]
-        ranks = np.setdiff1d(np.arange(k + len(taken)), taken)[:k]
-        self._column = np.append(self._column, np.full(k, column))
-        self._rank = np.append(self._rank, ranks)
+        free = self._free_places(context)
+        self._context += [context] * k
         self._lengths = np.append(self._lengths, np.full(k, said))
+        if len(free) >= k:
+            taken = np.array(free[:k], dtype=np.int64).reshape(k, 2)
+            self._column, self._rank = (
+                np.append(own, new) for own, new in zip((self._column, self._rank), taken.T, strict=True)
+            )
+            self._open_columns()
+        else:
+            self._lay_out()
         arena = self._hold()
-        arena.take_rows(ranks * self._width + column, opening.states())
+        arena.take_rows(self._slots[len(self) - k :], opening.states())
         self._mark(arena)
         return logits
 
@@ -79,14 +89,15 @@ class FixedStrands:
     def keep(self, stays: BoolArray) -> IntArray:
         """As `Strands.keep`; the order stays."""
         order = np.flatnonzero(stays)
+        self._context = [self._context[row] for row in order]
         self._column, self._rank, self._lengths = (
             own[order] for own in (self._column, self._rank, self._lengths)
         )
         if len(order):
-            self._contexts = [
-                context if column in self._column else None for column, context in enumerate(self._contexts)
-            ]
-            self._tidy()
+            used = set(self._column.tolist())
+            self._columns = [context if i in used else None for i, context in enumerate(self._columns)]
+            if lay_out(self._counts()).slots <= _WORTH_MOVING * self._shape().slots:
+                self._lay_out()
             self._mark(self._hold())
         return order
 
@@ -95,53 +106,60 @@ class FixedStrands:
     @property
     def _slots(self) -> IntArray:
         """[m] int64."""
-        slots: IntArray = self._rank * self._width + self._column
+        slots: IntArray = self._rank * self._layout.width + self._column
         return slots
 
     def _shape(self) -> Shape:
         """The smallest that holds the rows where they lie."""
         return Shape(
-            self._width,
+            self._layout.width,
             round_up(int(self._rank.max(initial=0)) + 1, least=ROWS, parts=2),
             round_up(int(self._lengths.max(initial=0)) + 1, least=ROOM),
             round_up(self._longest_context().length, least=LENGTH, parts=8),
         )
 
     def _longest_context(self) -> Prefix:
-        return max(
-            (context for context in self._contexts if context is not None), key=lambda held: held.length
-        )
+        return max(self._context, key=lambda context: context.length)
 
-    def _column_of(self, context: Prefix) -> int:
-        """A context's column; a new one takes an empty column, or the columns become twice as many."""
-        if context in self._contexts:
-            return self._contexts.index(context)
-        column = self._contexts.index(None) if None in self._contexts else len(self._contexts)
-        self._contexts[column : column + 1] = [context]
-        before = self._slots
-        self._width = max(self._width, round_up(len(self._contexts), least=1))
-        arena = self._hold()
-        arena.move_rows(before, self._slots)
-        arena.take_context(column, context)
-        return column
+    def _counts(self) -> list[int]:
+        """Rows behind each context in use."""
+        return list(Counter(map(id, self._context)).values())
 
-    def _tidy(self) -> None:
-        """Move rows together where a smaller shape then holds them."""
-        used, column = np.unique(self._column, return_inverse=True)
-        rank = np.zeros_like(self._rank)
-        for own in range(len(used)):
-            mine = column == own
-            rank[mine] = np.arange(mine.sum())
-        width = round_up(len(used), least=1)
-        rows = round_up(int(rank.max()) + 1, least=ROWS, parts=2)
-        if width * rows >= self._shape().slots:
-            return
-        before = self._slots
-        self._contexts = [self._contexts[own] for own in used]
-        self._column, self._rank, self._width = column, rank, width
+    def _free_places(self, context: Prefix) -> list[tuple[int, int]]:
+        """Columns and ranks where rows behind a context could go without others being moved."""
+        taken = set(zip(self._column.tolist(), self._rank.tolist(), strict=True))
+        own = [i for i, held in enumerate(self._columns) if held is context]
+        empty = [i for i in range(self._layout.width) if i >= len(self._columns) or self._columns[i] is None]
+        places = ((column, rank) for column in own + empty for rank in range(self._layout.height))
+        return [place for place in places if place not in taken]
+
+    def _open_columns(self) -> None:
+        """Copy contexts to columns that have rows and do not hold them yet."""
         arena = self._hold()
-        arena.move_contexts(used, np.arange(len(used)))
-        arena.move_rows(before, self._slots)
+        self._columns += [None] * (self._layout.width - len(self._columns))
+        for column, context in dict(zip(self._column.tolist(), self._context, strict=True)).items():
+            if self._columns[column] is not context:
+                arena.take_context(column, context)
+                self._columns[column] = context
+
+    def _lay_out(self) -> None:
+        """Lay all rows out anew; those without a place yet are the last."""
+        placed = len(self._column)
+        before = self._slots
+        self._layout = lay_out(self._counts())
+        firsts: dict[int, list[int]] = {}  # rows by context
+        for row, context in enumerate(self._context):
+            firsts.setdefault(id(context), []).append(row)
+        self._column, self._rank = (np.zeros(len(self), dtype=np.int64) for _ in range(2))
+        column = 0
+        for rows in firsts.values():
+            places = np.arange(len(rows))
+            self._column[rows] = column + places // self._layout.height
+            self._rank[rows] = places % self._layout.height
+            column = int(self._column[rows].max()) + 1
+        self._columns = []
+        self._hold().move_rows(before, self._slots[:placed])
+        self._open_columns()
 
     def _hold(self) -> Arena:
         """The arena, with room for all rows."""

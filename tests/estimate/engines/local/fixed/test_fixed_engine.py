@@ -10,6 +10,7 @@ from support.recorded_steps import TapeRecorder
 from support.worlds import PROMPT, STEPS
 
 from riskmon.estimate.engines.jobs import Job
+from riskmon.estimate.engines.local import batch
 from riskmon.estimate.engines.local.fixed.decoding import Decoding
 from riskmon.estimate.engines.local.lanes import Lanes
 from riskmon.estimate.opening import open_session
@@ -76,7 +77,7 @@ def test_draws_are_the_same_from_recorded_steps(world, experts, expected):
 
 def test_memory_that_runs_out_is_given_back_before_rows_start_again(world, experts, expected):
     engine = engine_of(world, experts, decoding="graphs")
-    plain, held = Lanes.advance, []
+    plain, held, left = Lanes.advance, [], []
 
     def short_of_memory(lanes, rows, steps):
         if len(rows) > 40 and steps.max() > 1:
@@ -84,7 +85,11 @@ def test_memory_that_runs_out_is_given_back_before_rows_start_again(world, exper
             raise torch.OutOfMemoryError("no memory for so many rows")
         plain(lanes, rows, steps)
 
-    with patch.object(Lanes, "advance", short_of_memory):
+    with (
+        patch.object(Lanes, "advance", short_of_memory),
+        patch.object(batch, "release_memory", lambda: left.append(engine._decoding.nbytes)),
+    ):
         found = engine.draw_many(jobs_of(engine))
-    assert held
+    assert min(held) > 0
+    assert left == [0] * len(held)
     assert_same(found, expected)

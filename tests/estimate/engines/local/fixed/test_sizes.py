@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from riskmon.estimate.engines.local.capacity import Memory, rows_that_fit
+from riskmon.estimate.engines.local.fixed.layout import PADDING, lay_out, rounded_width
 from riskmon.estimate.engines.local.fixed.sizes import round_down, round_up
 
 
@@ -41,7 +42,7 @@ def test_fixed_shapes_leave_room_for_what_they_are_rounded_up_by():
         for fixed in (False, True)
     )
     assert fixed == round_up(fixed, least=8, parts=2)
-    rounded = 4 * (192 * 131072 + 12 * 128256) + 24 * 128256
+    rounded = PADDING * 3 * (192 * 131072 + 12 * 128256) + 24 * 128256
     assert fixed * rounded <= 50 * 2**30 < 1.5 * fixed * rounded
     assert fixed < plain
 
@@ -53,3 +54,30 @@ def test_a_model_that_cannot_share_is_not_rounded():
         for fixed in (False, True)
     ]
     assert found[0] == found[1] > 1
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [32] * 8,
+        [20, 236],
+        [1] * 7 + [249],
+        [3, 50, 50, 50, 50, 50],
+        [100, 1],
+        [17] * 15,
+        [64, 64, 64],
+    ],
+)
+def test_layouts_hold_all_rows_with_few_empty_slots(counts):
+    layout = lay_out(counts)
+    assert sum(-(-count // layout.height) for count in counts) <= layout.width
+    assert rounded_width(counts, layout.height) == layout.width
+    assert sum(counts) <= layout.slots <= PADDING * sum(counts)
+
+
+def test_rows_behind_one_context_are_one_column():
+    assert [lay_out([n]).width for n in (1, 8, 100, 130, 256, 500)] == [1] * 6
+
+
+def test_equal_numbers_behind_several_contexts_are_a_column_each():
+    assert lay_out([32] * 8) == (8, 32)
