@@ -100,6 +100,23 @@ def test_fixed_steps_give_the_logits_of_ordinary_ones(module, recorder):
 
 
 @torch.inference_mode()
+def test_many_rows_beside_few_take_several_columns():
+    shapes = []
+    module = tiny_llama(0).requires_grad_(False)
+    decoding = Decoding("graphs", CPU)
+    take_step = decoding._step
+    decoding._step = lambda module, arena, shape: (shapes.append(shape), take_step(module, arena, shape))
+    pair = Pair(module, decoding)
+    pair.add("short", 2)
+    pair.step()
+    pair.add("long", 40)
+    pair.step(2)
+    pair.keep({0, *range(30, 42)})
+    pair.step(2)
+    assert [(shape.contexts, shape.rows) for shape in shapes] == [(1, 8), (6, 8), (6, 8), (2, 12), (2, 12)]
+
+
+@torch.inference_mode()
 def test_the_next_batch_replays_what_an_earlier_one_recorded():
     """Other prompts of like length, other numbers of rows: the same few shapes."""
     recorder = TapeRecorder()
