@@ -21,7 +21,7 @@ class JudgedResponsesConfig(Section):
         1000,
         ge=0,
         description="most responses judged in one cycle, of prompts with estimates or without; they may take a tenth "
-        "of the deadline; 0 judges none",
+        "of the deadline and of the device budget; 0 judges none",
     )
 
 
@@ -94,7 +94,8 @@ class EstimateConfig(Section):
     )
     device_budget: Duration = Field(
         timedelta(minutes=30),
-        description="device time of one cycle, over all devices; pauses for others are not counted",
+        description="device time of one cycle, over all devices; plans, responses and lost work count too, pauses for "
+        "others do not",
     )
     sharing: SharingConfig = Field(
         SharingConfig(), description="when estimation rests for others on the same GPU"

@@ -13,7 +13,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -130,7 +129,7 @@ class DeviceWorker:
             WorkerLost: the process was lost, and with it what further draws would be added to; or as `estimate`.
         """
         asked = iter(prompts)
-        while chunk := tuple(islice(asked, self._tally.at_once)):
+        while chunk := tuple(self._filling(asked)):
             if self._process is None:
                 yield from [None] * len(chunk)
                 continue
@@ -138,6 +137,13 @@ class DeviceWorker:
                 result = answer.value
                 assert result is None or isinstance(result, PromptResult)
                 yield result
+
+    def _filling(self, asked: Iterator[tuple[Prompt, int]]) -> Iterator[tuple[Prompt, int]]:
+        """Pairs until their draws are as many as those of a chunk of first estimates, at least one."""
+        room = self._tally.at_once * self._config.estimate.samples_per_prompt
+        while room > 0 and (pair := next(asked, None)) is not None:
+            room -= pair[1]
+            yield pair
 
     def observe(self, prompt: Prompt, deadline: float, stop: Callable[[], bool]) -> Observation:
         """Have the response that production gave to a prompt judged.

@@ -1,7 +1,6 @@
 """The device worker as a real process: it estimates, refuses, dies, overruns and follows its parent."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -36,6 +35,14 @@ def losses():
     return []
 
 
+@pytest.fixture(scope="module")
+def shared(config):
+    """A worker for tests that leave it alive."""
+    worker = DeviceWorker(config)
+    yield worker
+    worker.close()
+
+
 @pytest.fixture
 def worker(config, losses):
     worker = DeviceWorker(config, losses.append)
@@ -65,23 +72,19 @@ def alone(worker, prompt, deadline=None):
     return result
 
 
-def test_it_gives_what_the_session_gives(worker, config):
+def test_it_gives_what_the_session_gives(worker, config, capfd, monkeypatch):
+    """One process throughout; a reloaded log level reaches it with the next question."""
+    monkeypatch.setattr(logs, "_role", "estimate")
     info = worker.start(never)
     assert info.device == "cpu"
     assert info.contrasts["unsafe"] > 0
     assert len(info.judges) == 3
+    process = worker._process
     there = alone(worker, Prompt("a", PROMPT)).estimates
     here = open_session(config).estimate(Prompt("a", PROMPT)).estimates
     # Another process may add up floats in another order.
     assert [e.p for e in there] == pytest.approx([e.p for e in here], rel=1e-4)
     assert [e.hits for e in there] == [e.hits for e in here]
-
-
-def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, capfd, monkeypatch):
-    """One process throughout, that speaks in its daemon's role; what it warns of is written, then not, then again."""
-    monkeypatch.setattr(logs, "_role", "estimate")
-    worker.start(never)
-    process = worker._process
 
     def warnings(level):
         logging_of = config.logging.model_copy(update={"level": level, "format": "json"})
@@ -89,6 +92,7 @@ def test_a_reloaded_log_level_reaches_it_with_the_next_question(worker, config, 
         assert alone(worker, Prompt("long", PROMPT * 2_000)).failure == "too_long"
         return [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
 
+    # What it warns of is written in its daemon's role, then not, then again.
     (line,) = warnings("info")
     assert (line["prompt_id"], line["reason"], line["process"]) == ("long", "too_long", "riskmon-device")
     assert line["role"] == "estimate"
@@ -102,30 +106,83 @@ def test_a_model_that_does_not_load_is_the_users_to_fix(world, tmp_path):
     worker = DeviceWorker(world_config(tmp_path))
     with pytest.raises(ModelUnavailable, match=r"model\.target"):
         worker.start(never)
-    assert not multiprocessing.active_children()
+    assert worker._process is None
+
+
+# ---- streams
+
+
+def test_a_prompt_is_asked_for_only_when_the_device_is_free(shared):
+    """As many as fill the batch; whoever feeds the stream may end it at any time."""
+    names, taken = ["a", "b", "c", "d", "e", "f"], []
+    stream = shared.estimate(noting(named(*names), taken), soon(), never)
+    assert next(stream).prompt.id == "a"
+    assert taken == ["a"]  # what one costs is not known before
+    next(stream)
+    together = shared._tally.at_once
+    assert together == 2  # 256 rows on a CPU, 200 draws a prompt
+    assert taken == names[: 1 + together]
+
+
+def test_a_stream_that_is_given_up_half_way_leaves_no_answers_behind(shared):
+    stream = shared.estimate(named("a", "b", "c"), soon(), never)
+    next(stream)
+    assert next(stream).prompt.id == "b"
+    stream.close()
+    assert shared._owed == 1
+    assert alone(shared, Prompt("d", PROMPT)).prompt.id == "d"
+
+
+def test_further_draws_come_in_the_order_asked_for(shared, config):
+    names = ["a", "b", "c", "d"]
+    prompts = {result.prompt.id: result.prompt for result in shared.estimate(named(*names), soon(), never)}
+    asked = [(prompts["c"], 50), (Prompt("never seen", PROMPT), 50), (prompts["a"], 70)]
+    found = list(shared.refine(asked, soon(), never))
+    here = open_session(config)
+    here.estimate_many([prompts[name] for name in names], keep=True)
+    assert found[1] is None
+    for result, (prompt, draws) in ((found[0], asked[0]), (found[2], asked[2])):
+        own = here.refine(prompt, draws)
+        assert result.prompt.id == prompt.id
+        assert [e.n for e in result.estimates] == [e.n for e in own.estimates]
+        assert [e.p for e in result.estimates] == pytest.approx([e.p for e in own.estimates], rel=1e-3)
+
+
+# ---- losses
 
 
 def test_a_prompt_that_is_alone_on_a_killed_worker_is_left_out_and_the_next_one_starts_another(
     worker, losses
 ):
-    worker.start(never)
+    (first,) = worker.estimate(named("a"), soon(), never)
+    seconds = worker.device_seconds
+    assert seconds >= first.estimates[0].device_seconds > 0
     os.kill(worker._process.pid, signal.SIGKILL)
-    lost, done = worker.estimate(named("a", "b"), soon(), never)
-    assert (lost.prompt.id, lost.failure) == ("a", "worker_lost")
+    lost, done = worker.estimate(named("b", "c"), soon(), never)
+    assert (lost.prompt.id, lost.failure) == ("b", "worker_lost")
     assert "died" in lost.message
-    assert done.prompt.id == "b"
-    assert done.estimates
+    assert done.prompt.id == "c"
     assert losses == [Loss.DIED]
+    # The new process counts from zero, and the worker's own count goes on.
+    assert worker.device_seconds >= seconds + done.estimates[0].device_seconds
+    assert worker.paused_seconds == 0
+
+    # What the first process had drawn is gone with it, so that estimate stands.
+    (again,) = worker.refine([(first.prompt, 50)], soon(), never)
+    assert again is None
+    os.kill(worker._process.pid, signal.SIGKILL)
+    with pytest.raises(WorkerLost, match="died"):
+        list(worker.refine([(done.prompt, 50)], soon(), never))
+    assert list(worker.refine([(done.prompt, 50)], soon(), never)) == [None]
+    assert worker._process is None  # nothing is loaded for an answer that is known
 
 
 def test_killed_half_way_every_prompt_is_estimated_once(world, losses):
     """Five are under way together: those go again, one by one, and give what they would have given."""
     config = world_config(world.target, world.experts, samples=1000, batch_rows=5000)
     names = [f"p{number}" for number in range(11)]
-    whole = DeviceWorker(config)
     worker = DeviceWorker(config, losses.append)
-    taken = []
-    killed = []
+    taken, killed = [], []
     sent = worker._send
 
     def send(question):
@@ -137,91 +194,30 @@ def test_killed_half_way_every_prompt_is_estimated_once(world, losses):
 
     worker._send = send
     try:
-        expected = {result.prompt.id: result for result in whole.estimate(named(*names), soon(), never)}
         found = list(worker.estimate(noting(named(*names), taken), soon(), never))
     finally:
-        whole.close()
         worker.close()
     assert killed
     assert losses == [Loss.DIED]
     assert sorted(result.prompt.id for result in found) == sorted(names)
     assert taken == names
+    here = open_session(config)
     for result in found:
         assert result.failure is None
-        for one, other in zip(result.estimates, expected[result.prompt.id].estimates, strict=True):
+        for one, other in zip(result.estimates, here.estimate(result.prompt).estimates, strict=True):
             assert (one.hits, one.n) == (other.hits, other.n)
             assert one.p == pytest.approx(other.p, rel=1e-3)
 
 
-def test_a_prompt_is_asked_for_only_when_the_device_is_free(worker):
-    """The first one alone, then as many as fill the batch; whoever feeds the stream may end it at any time."""
-    taken = []
-    stream = worker.estimate(noting(named("a", "b", "c", "d", "e"), taken), soon(), never)
-    assert next(stream).prompt.id == "a"
-    assert taken == ["a"]
-    next(stream)
-    together = worker._tally.at_once
-    assert together > 1  # 256 rows on a CPU, 200 draws a prompt
-    assert taken == ["a", "b", "c", "d", "e"][: 1 + together]
-
-
-def test_a_stream_that_is_given_up_half_way_leaves_no_answers_behind(worker):
-    stream = worker.estimate(named("a", "b", "c"), soon(), never)
-    next(stream)
-    assert next(stream).prompt.id == "b"
-    stream.close()
-    assert worker._owed == 1
-    assert alone(worker, Prompt("d", PROMPT)).prompt.id == "d"
-
-
-def test_further_draws_come_in_the_order_asked_for(worker, config):
-    names = ["a", "b", "c", "d"]
-    prompts = {result.prompt.id: result.prompt for result in worker.estimate(named(*names), soon(), never)}
-    asked = [(prompts["c"], 50), (Prompt("never seen", PROMPT), 50), (prompts["a"], 70)]
-    found = list(worker.refine(asked, soon(), never))
-    here = open_session(config)
-    here.estimate_many([prompts[name] for name in names], keep=True)
-    assert found[1] is None
-    for result, (prompt, draws) in ((found[0], asked[0]), (found[2], asked[2])):
-        own = here.refine(prompt, draws)
-        assert result.prompt.id == prompt.id
-        assert [e.n for e in result.estimates] == [e.n for e in own.estimates]
-        assert [e.p for e in result.estimates] == pytest.approx([e.p for e in own.estimates], rel=1e-3)
-
-
-def test_after_a_loss_first_estimates_stand(worker, losses):
-    (done,) = worker.estimate(named("a"), soon(), never)
-    os.kill(worker._process.pid, signal.SIGKILL)
-    with pytest.raises(WorkerLost, match="died"):
-        list(worker.refine([(done.prompt, 50)], soon(), never))
-    assert list(worker.refine([(done.prompt, 50)], soon(), never)) == [None]
-    assert worker._process is None  # nothing was loaded for an answer that is known
-
-
-def test_what_the_device_has_worked_goes_on_over_its_lives(worker):
-    assert worker.device_seconds == 0
-    (done,) = worker.estimate(named("a"), soon(), never)
-    first = worker.device_seconds
-    assert first >= done.estimates[0].device_seconds > 0
-    worker.close()
-    (again,) = worker.estimate(named("a"), soon(), never)
-    assert worker.device_seconds >= first + again.estimates[0].device_seconds
-    os.kill(worker._process.pid, signal.SIGSTOP)
-    before = worker.device_seconds
-    with pytest.raises(WorkerLost, match="deadline"):
-        list(worker.estimate(named("b"), soon(0.5), never))
-    assert worker.device_seconds >= before + 0.5  # lost work counts, as long as it was waited for
-    assert worker.paused_seconds == 0
-
-
-def test_beyond_the_deadline_it_is_ended(world, losses):
-    worker = DeviceWorker(world_config(world.target, world.experts, samples=200_000), losses.append)
+def test_beyond_the_deadline_it_is_ended(worker, losses):
     worker.start(never)
     process = worker._process
+    os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(WorkerLost, match="deadline"):
-        alone(worker, Prompt("a", PROMPT), soon(0.5))
+        list(worker.estimate(named("a", "b"), soon(0.5), never))
     assert not process.is_alive()
     assert losses == [Loss.DEADLINE]
+    assert worker.device_seconds >= 0.5  # lost work counts for as long as it was waited for
 
 
 def test_a_stop_abandons_the_prompt_and_is_no_loss(world, losses):
