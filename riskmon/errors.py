@@ -6,6 +6,7 @@
     │   ├── InputError          a prompt file that is missing or malformed
     │   ├── ModelUnavailable    a model, adapter or judge that cannot be loaded
     │   ├── ExpertUnusable      an expert with another vocabulary, or equal to the target
+    │   ├── ClusterUnusable     a Ray cluster that cannot be reached, or has no place for the model
     │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     │   └── TrafficRefused      it answers and turns us away: settings on one of the two sides are wrong
@@ -16,7 +17,7 @@
     │   ├── PromptTooLong       context and answer do not fit the model
     │   ├── PromptUnsupported   the prompt's shape has no rendering (messages without a template)
     │   └── NumericalFault      a log-probability or weight that is not a number
-    ├── WorkerLost              the device worker died or overran its deadline
+    ├── WorkerLost              the device worker died or overran its deadline, or the server it draws from is away
     └── RewordingEnded          the rewording of prompts was stopped, overran its deadline, or died
 
 Messages say what was found, what is allowed and what to do next. No message holds the text of a prompt
@@ -50,6 +51,10 @@ class ExpertUnusable(UserError):
     """An expert cannot serve as a proposal for this target."""
 
 
+class ClusterUnusable(UserError):
+    """The Ray cluster cannot be reached, or cannot hold what is asked of it."""
+
+
 class StoreLocked(UserError):
     """The key of the store is missing, unsafe or malformed, or is not the one that its text was sealed with."""
 
@@ -71,7 +76,7 @@ class BatchRefused(StoreUnavailable):
 
 
 class WorkerLost(RiskmonError):
-    """The device worker process died or overran its deadline.
+    """The device worker process died or overran its deadline, or the server that it draws from is away.
 
     Attributes:
         reason: slug under which a prompt that killed the worker is counted.

@@ -22,6 +22,7 @@ from riskmon.config import CalibrateConfig
 from riskmon.estimate.calibrate.examples import examples_from_hits
 from riskmon.estimate.calibrate.lora import fit_lora
 from riskmon.estimate.coverage import gap_hits
+from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import count_draws, log_densities
 from riskmon.estimate.session import Session
@@ -130,6 +131,7 @@ def _refit(
 ) -> Path | None:
     """Folder of a new adapter; None where it would be no better than the one before."""
     model = open_session(world.config(samples=samples, seed=seed)).model
+    assert isinstance(model, LanguageModel)
     report = fit_lora(
         model,
         examples_from_hits(model, hits),

@@ -107,7 +107,7 @@ class PublishedMethod:
         self._experts = session.engine.experts[:2]
         self._sampler = Sampler(config.model.sampler)
         self._cap = config.model.max_new_tokens
-        self._stops = torch.tensor(session.model.stop_ids)
+        self._stops = torch.tensor(session.model.stop_ids, device=session.engine.device)
 
     def estimate(self, prompt: Prompt, token_budget: float, rng: np.random.Generator) -> PublishedEstimate:
         """Estimate one prompt.
@@ -148,7 +148,7 @@ class PublishedMethod:
         contexts = {}
         for index, expert in enumerate(self._experts):
             with expert.active() as module:
-                contexts[index] = open_prefix(module, expert.context(prompt), self._session.model.device)
+                contexts[index] = open_prefix(module, expert.context(prompt), self._stops.device)
         return contexts
 
     @torch.inference_mode()

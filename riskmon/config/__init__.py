@@ -6,6 +6,8 @@ folder of the file. docs/configuration.md and the command line read their texts 
 """
 
 from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.devices import DevicesConfig
+from riskmon.config.engines import EngineConfig, VllmEngine
 from riskmon.config.estimate import EstimateConfig, SharingConfig
 from riskmon.config.experts import (
     CheckpointExpert,
@@ -52,8 +54,10 @@ __all__ = [
     "CheckpointExpert",
     "Config",
     "Cron",
+    "DevicesConfig",
     "DuplicatesConfig",
     "Duration",
+    "EngineConfig",
     "EstimateConfig",
     "ExpertConfig",
     "FieldPath",
@@ -90,6 +94,7 @@ __all__ = [
     "TlsConfig",
     "ToxicityJudge",
     "TrafficConfig",
+    "VllmEngine",
     "WebhookConfig",
     "stratum_label",
 ]

@@ -31,6 +31,11 @@ class LoraExpert(_Expert):
 
     kind: Literal["lora"]
     path: Path = Field(description="folder of a PEFT adapter (safetensors)")
+    served_as: str | None = Field(
+        None,
+        min_length=1,
+        description="name under which a vLLM server serves it; null is the expert's own name",
+    )
 
 
 class CheckpointExpert(_Expert):

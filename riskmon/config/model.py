@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from riskmon.config.engines import EngineConfig, LocalEngine
 from riskmon.config.values import Device, Dtype, Section
 
 
@@ -27,6 +28,10 @@ class ModelConfig(Section):
     revision: str | None = Field(None, description="commit of the hub id; pin it in production")
     dtype: Dtype = "auto"
     device: Device = "auto"
+    engine: EngineConfig = Field(
+        LocalEngine(),
+        description="where tokens are made; with a server, dtype, device and batch_rows are its own",
+    )
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
     batch_rows: int = Field(0, ge=0, description="rows decoded at once; 0 takes as many as fit into memory")
     memory_share: float = Field(

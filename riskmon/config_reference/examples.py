@@ -23,6 +23,7 @@ from riskmon.config import (
     TemperatureExpert,
     WebhookConfig,
 )
+from riskmon.config.engines import LocalEngine
 from riskmon.config.sensitivity import EndpointParaphraser, LocalParaphraser
 from riskmon.config_reference.fields import Section
 
@@ -63,7 +64,7 @@ EXAMPLES: dict[tuple[Section, str], object] = {
 }
 
 # Where a key takes one of several sections, the file shows one and holds the others as comments.
-SHOWN: set[Section] = {SystemPromptExpert, RegexJudge}
+SHOWN: set[Section] = {LocalEngine, SystemPromptExpert, RegexJudge}
 # `judge` is short for `harms`, which the file gives.
 LEFT_AT_DEFAULT = {(Config, "judge")}
 # Left at null, with the section as a comment: a copy of the file must not send anything anywhere.

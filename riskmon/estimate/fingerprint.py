@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from riskmon.config import Config, ExpertConfig, ModelConfig
+from riskmon.config import Config, ExpertConfig, ModelConfig, VllmEngine
 
 # Settings of a model that say how it is run, and change nothing that it says.
-_HOW = {"device", "batch_rows", "memory_share"}
+_HOW = {"device", "batch_rows", "memory_share", "engine"}
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
@@ -23,6 +23,7 @@ def voices_fingerprint(config: Config) -> str:
     digest = hashlib.sha256()
     model = config.model.model_dump_json(exclude=_HOW)
     digest.update(model.encode())
+    digest.update(_served_name(config.model).encode())
     _add_files(digest, config.model.target)
     for expert in config.experts:
         digest.update(expert.model_dump_json().encode())
@@ -40,6 +41,7 @@ def target_fingerprint(model: ModelConfig) -> str:
     digest = hashlib.sha256()
     elsewhere = _HOW | {"target", "revision", "max_new_tokens"}
     digest.update(model.model_dump_json(exclude=elsewhere).encode())
+    digest.update(_served_name(model).encode())
     if _loaded_files(Path(model.target)):
         _add_files(digest, model.target)
     else:
@@ -56,6 +58,11 @@ def expert_fingerprint(expert: ExpertConfig) -> str:
     if path is not None:
         _add_files(digest, path)
     return digest.hexdigest()[:16]
+
+
+def _served_name(model: ModelConfig) -> str:
+    """The name of the target at a server; empty where its weights are here. Where the server is does not matter."""
+    return (model.engine.model or model.target) if isinstance(model.engine, VllmEngine) else ""
 
 
 def _add_files(digest: hashlib._Hash, name: str | Path) -> None:

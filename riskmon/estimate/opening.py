@@ -1,13 +1,14 @@
-"""From a configuration to a session: model, experts and judges loaded, and checked against one another."""
+"""From a configuration to a session: judges, and model and experts here or at a server, checked against one another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from riskmon.config import Config
+from riskmon.config import Config, VllmEngine
 from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.vllm.opening import SERVER, check_engine, open_engine
 from riskmon.estimate.experts import Expert, build_experts
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.meter import Meter
@@ -26,8 +27,9 @@ def open_session(config: Config) -> Session:
     Raises:
         UserError: something configured cannot be loaded or used; the message says what to do.
     """
+    served = isinstance(config.model.engine, VllmEngine)
     device = pick_device(config.model.device)
-    meter = Meter.on(device)
+    meter = Meter(SERVER) if served else Meter.on(device)
     built: dict[str, Judge] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
@@ -38,6 +40,9 @@ def open_session(config: Config) -> Session:
         for harm, judge in zip(config.all_harms, judges, strict=True)
         if harm.calibration is not None
     }
+    if served:
+        engine, rendering = open_engine(config, meter)
+        return Session(config, rendering, engine, judges, check_engine(engine, config), judge_errors)
     model = load_model(config.model)
     experts = build_experts(config.experts, model, config.model)
     with meter.working():
@@ -56,7 +61,7 @@ def assemble_session(
     judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
     meter: Meter | None = None,
 ) -> Session:
-    """A session from parts that are loaded already.
+    """A session with the local engine, from parts that are loaded already.
 
     Args:
         experts: the target first. judges: one per harm.

@@ -28,9 +28,9 @@ from riskmon.estimate.adapt import log_ratios
 from riskmon.estimate.coverage import GAP_SHARE
 from riskmon.estimate.engines.base import Engine
 from riskmon.estimate.evidence import Reading
-from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.proposals import count_draws
+from riskmon.estimate.rendering import Rendering
 from riskmon.records import Float32Array, Hit, Prompt
 from riskmon.records.observed import Observation, ResponseVerdict
 
@@ -58,7 +58,7 @@ class ResponseReader:
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: Rendering,
         engine: Engine,
         planner: Planner,
         config: EstimateConfig,

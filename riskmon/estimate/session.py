@@ -26,11 +26,11 @@ from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge
 from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.meter import Meter
-from riskmon.estimate.model import LanguageModel
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.production import ResponseReader
 from riskmon.estimate.proposals import Mixture, count_draws
 from riskmon.estimate.recollection import Evidence, Recollection
+from riskmon.estimate.rendering import Rendering
 from riskmon.estimate.streams import prompt_stream
 from riskmon.estimate.weights import Weights, balance_weights
 from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, PromptResult
@@ -67,7 +67,7 @@ class Session:
     def __init__(
         self,
         config: Config,
-        model: LanguageModel,
+        model: Rendering,
         engine: Engine,
         judges: Sequence[Judge],
         contrasts: dict[str, float],

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import orjson
 
 from riskmon.errors import InputError, PromptFailed
-from riskmon.estimate.model import LanguageModel
+from riskmon.estimate.rendering import Rendering
 from riskmon.records import Hit, Message, Prompt
 
 
@@ -54,7 +54,7 @@ class Example:
         return f"Example(prompt_id={self.prompt_id!r}, {sizes})"
 
 
-def examples_from_hits(model: LanguageModel, hits: Iterable[Hit]) -> list[Example]:
+def examples_from_hits(model: Rendering, hits: Iterable[Hit]) -> list[Example]:
     """Harmful draws as examples; a draw of weight 0 says nothing about the target and is left out.
 
     Raises:
@@ -77,7 +77,7 @@ def examples_from_hits(model: LanguageModel, hits: Iterable[Hit]) -> list[Exampl
     return examples
 
 
-def examples_from_pairs(model: LanguageModel, path: Path) -> list[Example]:
+def examples_from_pairs(model: Rendering, path: Path) -> list[Example]:
     """Examples of a file of JSON lines; blank lines are passed over.
 
     A line without an id is named by a hash of its context, so lines with one prompt count as one prompt.
@@ -146,7 +146,7 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _read_pair(model: LanguageModel, line: bytes) -> Example:
+def _read_pair(model: Rendering, line: bytes) -> Example:
     """One example; a ValueError says what is wrong with the line without showing it."""
     try:
         document = orjson.loads(line)
@@ -194,7 +194,7 @@ def _read_messages(messages: object) -> Iterator[Message]:
         yield Message(role, content)
 
 
-def _read_answer(model: LanguageModel, response: str) -> tuple[int, ...]:
+def _read_answer(model: Rendering, response: str) -> tuple[int, ...]:
     """Token ids up to the first stop token, which is put behind them where the text has none."""
     ids: list[int] = model.tokenizer(response, add_special_tokens=False)["input_ids"]
     if not ids:

@@ -22,6 +22,7 @@ from riskmon.config import ModelConfig, PrefixExpert
 from riskmon.errors import ExpertUnusable
 from riskmon.estimate.experts.base import TargetWeights
 from riskmon.estimate.experts.target import TargetExpert
+from riskmon.estimate.rendering import Rendering
 from riskmon.records import Prompt
 
 
@@ -79,16 +80,22 @@ class PrefixContext(TargetExpert):
 def build_prefix(
     config: PrefixExpert, weights: TargetWeights, model: ModelConfig
 ) -> ForcedPrefix | PrefixContext:
-    """The target under the configured beginning.
+    """The target under the configured beginning; see `begun_ids` for errors."""
+    ids = begun_ids(config, weights.model)
+    if config.scored:
+        return ForcedPrefix(config.name, ids, config.share, weights)
+    return PrefixContext(config.name, ids, weights)
+
+
+def begun_ids(config: PrefixExpert, model: Rendering) -> list[int]:
+    """Token ids of the beginning.
 
     Raises:
         ExpertUnusable: the text encodes to no token.
     """
-    ids: list[int] = weights.model.tokenizer(config.text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = model.tokenizer(config.text, add_special_tokens=False)["input_ids"]
     if not ids:
         raise ExpertUnusable(
             f"expert {config.name!r}: its text encodes to no token of the target's tokenizer; give a text that does"
         )
-    if config.scored:
-        return ForcedPrefix(config.name, ids, config.share, weights)
-    return PrefixContext(config.name, ids, weights)
+    return ids

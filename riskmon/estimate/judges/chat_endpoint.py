@@ -10,24 +10,18 @@ the batch shares ends that. The texts of requests and answers go into no message
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 import httpx
 
 from riskmon.errors import ModelUnavailable
+from riskmon.estimate.tries import LONGEST_HEEDED_S, PASSING, authorization, backoff_s, retry_after_s
 
 log = logging.getLogger(__name__)
 
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
-_LONGEST_HEEDED_S = 120.0  # an endpoint that asks for more is given up for this answer
-_PASSING = frozenset({408, 429})
 _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 
 
@@ -92,7 +86,7 @@ class ChatEndpoint:
         self._refused_with: int | None = None
         self._url = _completions(url)
         self._client = httpx.Client(
-            headers=_authorization(api_key),
+            headers=authorization("judge 'openai'", api_key),
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         )
@@ -122,14 +116,14 @@ class ChatEndpoint:
                     self._refused_with = status
                     patience.heard()
                     return None
-                if status < 500 and status not in _PASSING:
+                if status < 500 and status not in PASSING:
                     self._refuse(status)
-                fault, wait_s = f"status {status}", _retry_after_s(response)
+                fault, wait_s = f"status {status}", retry_after_s(response)
             log.debug("the judge's endpoint failed (%s), try %d of %d", fault, tries + 1, self._retries + 1)
-            if wait_s is not None and wait_s > _LONGEST_HEEDED_S:
+            if wait_s is not None and wait_s > LONGEST_HEEDED_S:
                 break
             if tries < self._retries:
-                self._sleep(_backoff_s(tries) if wait_s is None else wait_s)
+                self._sleep(backoff_s(tries) if wait_s is None else wait_s)
         patience.in_vain()
         return None
 
@@ -159,17 +153,6 @@ def _completions(url: str) -> httpx.URL:
     return whole
 
 
-def _authorization(api_key: str | None) -> dict[str, str]:
-    if api_key is None:
-        return {}
-    key = api_key.strip()  # keys read from files end with a newline
-    if not (key.isascii() and key.isprintable() and key):
-        raise ModelUnavailable(
-            "judge 'openai': api_key is empty or holds characters that no header can carry"
-        )
-    return {"Authorization": f"Bearer {key}"}
-
-
 def _content(response: httpx.Response) -> str | None:
     """The text of the first choice; None where the answer has another shape."""
     try:
@@ -177,22 +160,3 @@ def _content(response: httpx.Response) -> str | None:
     except (ValueError, LookupError, TypeError):
         return None
     return content if isinstance(content, str) else None
-
-
-def _backoff_s(tries: int) -> float:
-    """Seconds to wait after a number of earlier tries, scattered so that requests do not come back all at once."""
-    return min(_FIRST_WAIT_S * 2.0**tries, _LONGEST_WAIT_S) * random.uniform(0.5, 1.5)
-
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    """Seconds the endpoint asks to wait, given as a number or as a date; None where it does not say."""
-    value = response.headers.get("retry-after")
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())

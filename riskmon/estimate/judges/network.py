@@ -21,7 +21,8 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from riskmon.errors import ModelUnavailable
 from riskmon.estimate.judges.dialogue import Plain
 from riskmon.estimate.judges.identity import folder_mark
-from riskmon.estimate.model import load_module, pick_device, refuse_to_load
+from riskmon.estimate.model import load_module, pick_device
+from riskmon.estimate.unloadable import refuse_to_load
 
 # Some chat templates write today's date into the prompt. A verdict must not depend on the day it is given.
 _FIXED_DATE = "{%- macro strftime_now(format) -%}1 January 2025{%- endmacro -%}"
