@@ -6,6 +6,7 @@
     │   ├── InputError          a prompt file that is missing or malformed
     │   ├── ModelUnavailable    a model, adapter or judge that cannot be loaded
     │   ├── ExpertUnusable      an expert with another vocabulary, or equal to the target
+    │   ├── ClusterUnusable     a Ray cluster that cannot be reached, or has no place for the model
     │   └── StoreLocked         the keys given do not open the text in the store
     ├── TrafficUnavailable      the broker or the topic cannot be reached; worth retrying
     │   └── TrafficRefused      it answers and turns us away: settings on one of the two sides are wrong
@@ -48,6 +49,10 @@ class ModelUnavailable(UserError):
 
 class ExpertUnusable(UserError):
     """An expert cannot serve as a proposal for this target."""
+
+
+class ClusterUnusable(UserError):
+    """The Ray cluster cannot be reached, or cannot hold what is asked of it."""
 
 
 class StoreLocked(UserError):

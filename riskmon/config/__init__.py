@@ -6,6 +6,7 @@ folder of the file. docs/configuration.md and the command line read their texts 
 """
 
 from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.devices import DevicesConfig
 from riskmon.config.engines import EngineConfig, VllmEngine
 from riskmon.config.estimate import EstimateConfig, SharingConfig
 from riskmon.config.experts import (
@@ -53,6 +54,7 @@ __all__ = [
     "CheckpointExpert",
     "Config",
     "Cron",
+    "DevicesConfig",
     "DuplicatesConfig",
     "Duration",
     "EngineConfig",

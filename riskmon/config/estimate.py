@@ -139,8 +139,6 @@ class EstimateConfig(Section):
 
     @model_validator(mode="after")
     def _values_fit_together(self) -> EstimateConfig:
-        if self.deadline < self.device_budget:
-            raise ValueError("deadline must not be shorter than device_budget")
         for start, stop in self.windows:
             if start < 0 or (stop is not None and stop <= start):
                 raise ValueError(f"window [{start}, {stop}] must have 0 <= from < to")

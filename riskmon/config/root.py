@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from riskmon.config.calibrate import CalibrateConfig
+from riskmon.config.devices import DevicesConfig
 from riskmon.config.engines import check_engine
 from riskmon.config.estimate import EstimateConfig
 from riskmon.config.experts import ExpertConfig
@@ -45,6 +46,7 @@ class Config(BaseSettings):
     harms: tuple[HarmConfig, ...] = Field((), description="what counts as harm; the same draws serve all")
     judge: JudgeConfig | None = Field(None, description="short for one harm named `harmful`")
     estimate: EstimateConfig = Field(EstimateConfig(), description="how much is drawn, from where, and when")
+    devices: DevicesConfig = Field(DevicesConfig(), description="one device, or many through Ray")
     calibrate: CalibrateConfig = Field(CalibrateConfig(), description="how unsafe variants are built")
     traffic: TrafficConfig | None = Field(None, description="where prompts come from; `riskmon run` needs it")
     forecast: ForecastConfig = Field(ForecastConfig(), description="from prompts to a day")
@@ -99,6 +101,13 @@ class Config(BaseSettings):
                 raise ValueError(f"{what} must have distinct names, found {names}")
         if self.traffic is not None and self.store.retention < self.forecast.lookback + self.traffic.window:
             raise ValueError("store.retention must cover forecast.lookback and one traffic.window")
+        # Several devices together may work longer than the clock goes.
+        if self.devices.kind == "local" and self.estimate.deadline < self.estimate.device_budget:
+            raise ValueError("estimate.deadline must not be shorter than estimate.device_budget")
+        if self.devices.kind == "ray" and ":" in self.model.device:
+            raise ValueError(
+                "with devices.kind ray each actor has a GPU of its own; set model.device to cuda"
+            )
         if any(expert.name == "target" for expert in self.experts):
             raise ValueError("an expert may not be named 'target': that is the deployed model itself")
         check_engine(self.model, self.experts, self.estimate.sharing)

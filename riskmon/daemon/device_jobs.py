@@ -17,7 +17,7 @@ from riskmon.config import Config
 from riskmon.cycles import estimate_cycle
 from riskmon.daemon.ending import Ending
 from riskmon.daemon.turn import Turn
-from riskmon.devices.process import DeviceWorker
+from riskmon.devices.base import Devices
 from riskmon.errors import RiskmonError, UserError, WorkerLost
 from riskmon.records import CycleSummary
 from riskmon.scheduler import Scheduled, Scheduler, overdue
@@ -45,7 +45,7 @@ class DeviceJobs:
         self,
         config: Config,
         store: Store,
-        worker: DeviceWorker,
+        worker: Devices,
         scheduler: Scheduler,
         turn: Turn,
         ending: Ending,

@@ -20,8 +20,8 @@ from riskmon.daemon.health import Health
 from riskmon.daemon.reloading import Reloading
 from riskmon.daemon.timetable import JOBS, Part, Timetable
 from riskmon.daemon.turn import DESK, DEVICE, Turn
-from riskmon.devices.base import Loss
-from riskmon.devices.process import DeviceWorker
+from riskmon.devices.base import Devices, Loss
+from riskmon.devices.opening import open_devices
 from riskmon.errors import StoreUnavailable, WorkerLost
 from riskmon.publish import Facts, Server, build_app, build_role_app
 from riskmon.records import Forecast, Role, Snapshot
@@ -57,7 +57,7 @@ class Daemon:
         self._store: Store = open_store(config.store)
         self._scheduler = Scheduler(self._count_failure, ending.begin_with)
         self._started_at = utc_now()
-        self._worker = DeviceWorker(config, self._count_worker_loss) if role.estimates else None
+        self._worker = open_devices(config, self._count_worker_loss) if role.estimates else None
         self._device = None if self._worker is None else self._device_jobs(config, self._worker)
         self._reporter = self._make_reporter(config) if role.publishes else None
         self._desk = None if self._reporter is None else self._desk_jobs(config, self._reporter)
@@ -124,7 +124,7 @@ class Daemon:
 
     # ---- parts
 
-    def _device_jobs(self, config: Config, worker: DeviceWorker) -> DeviceJobs:
+    def _device_jobs(self, config: Config, worker: Devices) -> DeviceJobs:
         turn = Turn(self._store, DEVICE, utc_now)
         return DeviceJobs(
             config, self._store, worker, self._scheduler, turn, self._ending, utc_now, self._count_failure

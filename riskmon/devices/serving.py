@@ -26,7 +26,7 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.speak_as(role)
     logs.configure(config.logging)
-    threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
+    threading.Thread(target=follow_parent, name="follow-parent", daemon=True).start()
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
     # cores make the model itself many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -53,13 +53,15 @@ def serve(pipe: Connection, config: Config, role: str | None) -> None:
             for answer in answers(session, *question):
                 pipe.send(answer)
         except Exception as exc:  # noqa: BLE001 - the daemon's side logs it and starts a fresh worker
-            about = _about(question[1])
-            log.error("the device worker failed to %s%s: %s", question[0], about, logs.describe(exc))
-            pipe.send(WorkerLost(str(exc) if isinstance(exc, WorkerLost) else f"{type(exc).__name__}{about}"))
+            subject = about(question[1])
+            log.error("the device worker failed to %s%s: %s", question[0], subject, logs.describe(exc))
+            pipe.send(
+                WorkerLost(str(exc) if isinstance(exc, WorkerLost) else f"{type(exc).__name__}{subject}")
+            )
             return
 
 
-def _about(subject: object) -> str:
+def about(subject: object) -> str:
     """Names the prompt that a question is about, if it is about a single one."""
     if isinstance(subject, tuple) and len(subject) == 1:
         (subject,) = subject
@@ -68,7 +70,7 @@ def _about(subject: object) -> str:
     return f" on prompt {subject.id!r}" if isinstance(subject, Prompt) else ""
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """End with the daemon, also when it is killed: an orphan would hold the device."""
     parent = multiprocessing.parent_process()
     if parent is not None:

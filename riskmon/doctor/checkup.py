@@ -11,6 +11,7 @@ from rich.padding import Padding
 
 from riskmon.config import Config
 from riskmon.console import say, standard_output
+from riskmon.doctor.cluster import check_cluster
 from riskmon.doctor.device import check_calibration, check_device
 from riskmon.doctor.finding import Finding, Level, guarded
 from riskmon.doctor.rewording import check_rewording
@@ -58,6 +59,8 @@ def _findings(config: Config, origin: Path, with_model: bool, now: datetime, rol
         return
     if role.estimates:
         yield from check_rewording(config, with_model=with_model)
+    if with_model and role.estimates and config.devices.kind == "ray":
+        yield from guarded("devices", check_cluster(config))
     if with_model and role.estimates:
         yield from check_device(config)
         return

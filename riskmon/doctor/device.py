@@ -16,6 +16,8 @@ import numpy as np
 from riskmon.config import CascadeJudge, Config, ExpertConfig, HarmConfig, JudgeConfig, VllmEngine
 from riskmon.doctor.finding import Check, Finding, Level, guarded
 from riskmon.doctor.served import check_room, check_server, describe_rendering
+from riskmon.doctor.sharing import check_sharing
+from riskmon.errors import ModelUnavailable
 from riskmon.publish.figures import exact, number, span
 from riskmon.statistics import false_alarm_floor, load_judge_error, sensitivity
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from riskmon.estimate.experts import Expert
     from riskmon.estimate.experts.base import TargetWeights
     from riskmon.estimate.judges import Judge
+    from riskmon.estimate.meter import Meter
     from riskmon.estimate.model import LanguageModel
     from riskmon.estimate.session import Session
 
@@ -34,9 +37,11 @@ _HARMLESS = "Once upon a time a friendly dog found a ball in the garden."
 
 def check_device(config: Config) -> Check[None]:
     """Load all there is, compare, judge, and estimate one prompt."""
-    judges = yield from _judges(config)
+    yield from guarded("sharing", check_sharing(config))
+    meter = _meter(config)
+    judges = yield from _judges(config, meter)
     if isinstance(config.model.engine, VllmEngine):
-        yield from _served(config, judges)
+        yield from _served(config, judges, meter)
         return
     log.info("loading the model")
     model = yield from guarded("model", _model(config))
@@ -49,14 +54,14 @@ def check_device(config: Config) -> Check[None]:
     from riskmon.estimate.opening import assemble_session
 
     parts = (model, [e for e in experts if e], [j for j in judges if j])
-    yield from guarded("cost", _cost(config, assemble_session(config, *parts, {})))
+    yield from guarded("cost", _cost(config, assemble_session(config, *parts, {}, meter=meter)))
 
 
-def _served(config: Config, judges: Sequence[Judge | None]) -> Check[None]:
+def _served(config: Config, judges: Sequence[Judge | None], meter: Meter) -> Check[None]:
     """The same where a server draws: no weights are loaded here."""
     from riskmon.estimate.session import Session
 
-    engine, rendering = yield from check_server(config)
+    engine, rendering = yield from check_server(config, meter)
     if engine is None or rendering is None or None in judges:
         yield Finding(Level.WARNING, "cost", _NOT_MEASURED)
         return
@@ -119,20 +124,35 @@ def _expert(config: Config, settings: ExpertConfig, weights: TargetWeights, targ
     return expert
 
 
-def _judges(config: Config) -> Check[list[Judge | None]]:
+def _meter(config: Config) -> Meter:
+    """The clock of the model's device or server; any where there is no such device, as the model's own check says."""
+    from riskmon.estimate.meter import Meter
+    from riskmon.estimate.model import pick_device
+
+    if isinstance(config.model.engine, VllmEngine):
+        from riskmon.estimate.engines.vllm.opening import SERVER
+
+        return Meter(SERVER)
+    try:
+        return Meter.on(pick_device(config.model.device))
+    except ModelUnavailable:
+        return Meter()
+
+
+def _judges(config: Config, meter: Meter) -> Check[list[Judge | None]]:
     """The judge of every harm, None where one cannot be used; harms that differ in the threshold only share one."""
     built: dict[str, Judge | None] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
             log.info("loading the judge of harm %s", harm.name)
-            built[harm.judge_key] = yield from guarded(f"judge {harm.name}", _judge(harm))
+            built[harm.judge_key] = yield from guarded(f"judge {harm.name}", _judge(harm, meter))
         judge = built[harm.judge_key]
         if judge is not None:
             yield from guarded(f"calibration {harm.name}", check_calibration(harm, judge))
     return [built[harm.judge_key] for harm in config.all_harms]
 
 
-def _judge(harm: HarmConfig) -> Check[Judge]:
+def _judge(harm: HarmConfig, meter: Meter) -> Check[Judge]:
     """Build a judge and have it, or each part of a cascade, judge a harmless sentence."""
     from riskmon.estimate.judges import build_judge
     from riskmon.estimate.judges.cascade import build_cascade
@@ -140,7 +160,7 @@ def _judge(harm: HarmConfig) -> Check[Judge]:
     parts: list[tuple[Judge, float]] = []
 
     def build(part: JudgeConfig) -> Judge:
-        parts.append((build_judge(part), part.threshold))
+        parts.append((build_judge(part, meter), part.threshold))
         return parts[-1][0]
 
     if isinstance(harm.judge, CascadeJudge):
@@ -189,8 +209,9 @@ def _cost(config: Config, session: Session) -> Check[None]:
     held_back = settings.refine_share if config.experts and settings.pilot_samples else 0.0
     text = (
         f"{exact(one.n)} draws for one prompt took {exact(one.tokens)} tokens and {number(one.device_seconds)} device "
-        f"seconds ({number(wall)} with judging); estimate.device_budget of {span(budget)} holds {exact(prompts)} "
-        f"prompts, {exact(int(prompts * (1 - held_back)))} of them before further draws"
+        f"seconds ({number(wall)} with all it waited for); estimate.device_budget of {span(budget)} holds "
+        f"{exact(prompts)} prompts at that price, {exact(int(prompts * (1 - held_back)))} of them before further "
+        "draws; drawn several at once they cost less"
     )
     if prompts < 1:
         yield Finding(

@@ -12,15 +12,16 @@ from riskmon.publish.figures import number
 if TYPE_CHECKING:
     from riskmon.estimate.engines.vllm.checks import Probe
     from riskmon.estimate.engines.vllm.engine import VllmEngine
+    from riskmon.estimate.meter import Meter
     from riskmon.estimate.rendering import Rendering
 
 log = logging.getLogger(__name__)
 
 
-def check_server(config: Config) -> Check[tuple[VllmEngine | None, Rendering | None]]:
+def check_server(config: Config, meter: Meter) -> Check[tuple[VllmEngine | None, Rendering | None]]:
     """The engine and what renders its prompts; None where an estimate cannot be made with it."""
     log.info("asking the vLLM server")
-    opened = yield from guarded("model", _server(config))
+    opened = yield from guarded("model", _server(config, meter))
     if opened is None:
         return None, None
     engine, rendering = opened
@@ -55,11 +56,10 @@ def check_room(config: Config, rendering: Rendering) -> Check[None]:
         )
 
 
-def _server(config: Config) -> Check[tuple[VllmEngine, Rendering]]:
-    from riskmon.estimate.engines.vllm.opening import SERVER, open_engine
-    from riskmon.estimate.meter import Meter
+def _server(config: Config, meter: Meter) -> Check[tuple[VllmEngine, Rendering]]:
+    from riskmon.estimate.engines.vllm.opening import open_engine
 
-    engine, rendering = open_engine(config, Meter(SERVER))
+    engine, rendering = open_engine(config, meter)
     yield Finding(
         Level.OK, "model", f"{config.model.target} on {engine.device}, {describe_rendering(rendering)}"
     )

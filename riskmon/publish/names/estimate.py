@@ -126,6 +126,7 @@ WORKER_RESTARTS = Metric(
     "riskmon_worker_restarts_total",
     "counter",
     "restarts",
-    "Times that the device worker was lost and had to be started anew, by reason: died, deadline or failed.",
+    "Times that the device worker, or one of its Ray actors, was lost and had to be started anew, by reason: died, "
+    "deadline or failed.",
     (REASON,),
 )
