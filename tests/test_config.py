@@ -43,7 +43,10 @@ def test_a_harms_threshold_overrides_its_judges():
         ({"judge": {"kind": "regex", "pattern": "("}}, ["judge.pattern", "not a regular expression"]),
         ({"judge": None}, ["either harms (a list) or judge"]),
         ({"estimate": {"device_budget": "3 fortnights"}}, ["device_budget", "ms, s, m, h or d"]),
-        ({"estimate": {"device_budget": "2h"}}, ["deadline must not be shorter than device_budget"]),
+        (
+            {"estimate": {"device_budget": "2h"}},
+            ["estimate.deadline must not be shorter than estimate.device_budget"],
+        ),
         ({"estimate": {"schedule": "daily"}}, ["estimate.schedule", "crontab of five fields"]),
         ({"estimate": {"windows": [[4, 2]]}}, ["window [4, 2]"]),
         (

@@ -207,6 +207,16 @@ def test_a_topic_that_can_be_read_and_one_that_is_not_there(
     assert "topic 'nonesuch' does not exist" in traffic(kafka_broker.bootstrap, "nonesuch")
 
 
+def test_it_says_how_an_adapter_is_applied(
+    world: World, lora_folder: Path, good: dict[str, Any], tmp_path: Path
+) -> None:
+    experts = [{"name": "adapter", "kind": "lora", "path": str(lora_folder)}]
+    config = settings_of(world, tmp_path, **good, experts=experts)
+    model = config.model.model_copy(update={"merge_adapters": "always"})
+    _, screen = doctor(config.model_copy(update={"model": model}))
+    assert line_of(screen, "expert adapter").endswith("merged into a copy of the weights")
+
+
 def test_an_expert_that_is_the_target_is_found_beside_one_that_is_not(
     world: World, good: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from riskmon.estimate.experts import Expert
 from riskmon.estimate.experts.base import TargetWeights
 from riskmon.estimate.experts.system_prompt import SystemPrompt
 from riskmon.estimate.experts.target import TargetExpert
+from riskmon.estimate.head import widen_head
 from riskmon.estimate.model import LanguageModel, load_module
 from riskmon.records import Prompt
 
@@ -85,6 +86,7 @@ def build_model(
             torch.manual_seed(0)
             module: Any = LlamaForCausalLM(LlamaConfig(**sizes))
             module.to(dtype)
+        widen_head(module)
     else:
         module = load_module(name, None, str(dtype).removeprefix("torch."), device, key="--model")
     module.eval().requires_grad_(False)

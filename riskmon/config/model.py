@@ -34,6 +34,18 @@ class ModelConfig(Section):
     )
     max_new_tokens: int = Field(150, ge=1, description="token cap T of an answer; harm is measured within it")
     batch_rows: int = Field(0, ge=0, description="rows decoded at once; 0 takes as many as fit into memory")
+    decoding: Literal["auto", "eager", "graphs", "compiled"] = Field(
+        "auto",
+        description="how the local engine takes a step: eager launches kernels as they come; graphs pads steps to "
+        "fixed shapes, which CUDA records once and replays; compiled runs the same through torch.compile, which takes "
+        "minutes at first; auto is graphs on CUDA and eager elsewhere",
+    )
+    merge_adapters: Literal["auto", "never", "always"] = Field(
+        "auto",
+        description="whether a lora expert gets a copy of the weights that it changes, added up beforehand: auto does "
+        "so on CUDA as long as copies take at most half of memory_share, always wherever the adapter can be merged; an "
+        "unmerged one costs further kernels in every layer",
+    )
     memory_share: float = Field(
         0.7,
         gt=0,

@@ -119,9 +119,19 @@ def _expert(config: Config, settings: ExpertConfig, weights: TargetWeights, targ
     yield Finding(
         Level.OK,
         f"expert {expert.name}",
-        f"kind {settings.kind}, mean log-prob difference from the target {number(contrast)} nats, strengths {ladder}",
+        f"kind {settings.kind}, mean log-prob difference from the target {number(contrast)} nats, strengths {ladder}"
+        f"{_applied(expert)}",
     )
     return expert
+
+
+def _applied(expert: Expert) -> str:
+    """How an adapter is applied, which memory may decide; nothing for other kinds."""
+    from riskmon.estimate.experts.lora import Lora
+
+    if not isinstance(expert, Lora):
+        return ""
+    return ", merged into a copy of the weights" if expert.merged else ", applied unmerged"
 
 
 def _meter(config: Config) -> Meter:

@@ -9,17 +9,22 @@ another fingerprint are scored anew.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from riskmon.config import Config, ExpertConfig, ModelConfig, VllmEngine
 
 # Settings of a model that say how it is run, and change nothing that it says.
-_HOW = {"device", "batch_rows", "memory_share", "engine"}
+_HOW = {"device", "batch_rows", "memory_share", "engine", "decoding", "merge_adapters"}
 _LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
-def voices_fingerprint(config: Config) -> str:
-    """Sixteen hexadecimal digits."""
+def voices_fingerprint(config: Config, rounded: Sequence[str] = ()) -> str:
+    """Sixteen hexadecimal digits.
+
+    Args:
+        rounded: experts whose adapter was merged into weights of half precision, which makes them other networks.
+    """
     digest = hashlib.sha256()
     model = config.model.model_dump_json(exclude=_HOW)
     digest.update(model.encode())
@@ -30,6 +35,8 @@ def voices_fingerprint(config: Config) -> str:
         path = getattr(expert, "path", None)
         if path is not None:
             _add_files(digest, path)
+    for name in rounded:
+        digest.update(f"merged {name}".encode())
     return digest.hexdigest()[:16]
 
 

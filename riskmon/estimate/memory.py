@@ -1,4 +1,4 @@
-"""Giving back the memory of a model that is no longer needed, before another one is loaded."""
+"""A device's memory: what is free of it, and giving back that of a model before another one is loaded."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of a GPU that this process could still take; 0 elsewhere."""
+    if device.type != "cuda":
+        return 0
+    free, _ = torch.cuda.mem_get_info(device)
+    # What torch holds in reserve is not free to others, but is to us.
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

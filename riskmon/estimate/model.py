@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from riskmon.config import ModelConfig
 from riskmon.errors import ModelUnavailable
+from riskmon.estimate.head import widen_head
 from riskmon.estimate.rendering import Rendering, load_tokenizer, stops_of
 from riskmon.estimate.unloadable import refuse_to_load
 
@@ -54,7 +55,7 @@ def load_model(config: ModelConfig) -> LanguageModel:
 
 
 def load_module(name: str, revision: str | None, dtype: str, device: torch.device, *, key: str) -> Any:
-    """Load a network for inference; `key` is the configuration key an error names.
+    """Load a network for inference, its logits in float32; `key` is the configuration key an error names.
 
     Raises:
         ModelUnavailable: it cannot be loaded, or has no safetensors weights.
@@ -63,7 +64,9 @@ def load_module(name: str, revision: str | None, dtype: str, device: torch.devic
         module: Any = AutoModelForCausalLM.from_pretrained(
             name, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
-        return module.to(device).eval().requires_grad_(False)
+        module.to(device).eval().requires_grad_(False)
+        widen_head(module)
+        return module
     except Exception as exc:  # noqa: BLE001 - transformers raises many kinds
         refuse_to_load(key, name, exc)
 

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from riskmon.config import Config, VllmEngine
 from riskmon.estimate.contrast import require_contrast
 from riskmon.estimate.engines.local.engine import LocalEngine
+from riskmon.estimate.engines.local.fixed.decoding import decoding_for
 from riskmon.estimate.engines.vllm.opening import SERVER, check_engine, open_engine
 from riskmon.estimate.experts import Expert, build_experts
+from riskmon.estimate.experts.lora import Lora
 from riskmon.estimate.judges import Judge, build_judge
 from riskmon.estimate.meter import Meter
 from riskmon.estimate.model import LanguageModel, load_model, pick_device
@@ -77,5 +79,7 @@ def assemble_session(
         config.model.batch_rows,
         meter,
         config.model.memory_share,
+        decoding_for(config.model.decoding, model.device),
     )
-    return Session(config, model, engine, judges, contrasts, judge_errors)
+    rounded = [expert.name for expert in experts if isinstance(expert, Lora) and expert.rounded]
+    return Session(config, model, engine, judges, contrasts, judge_errors, rounded)

@@ -72,7 +72,13 @@ class Session:
         judges: Sequence[Judge],
         contrasts: dict[str, float],
         judge_errors: Mapping[str, JudgeError] = MappingProxyType({}),
+        rounded: Sequence[str] = (),
     ) -> None:
+        """Take the parts.
+
+        Args:
+            rounded: as in `voices_fingerprint`.
+        """
         self.model = model
         self.engine = engine
         self.harms: tuple[HarmConfig, ...] = config.all_harms
@@ -83,7 +89,7 @@ class Session:
         self.planner = Planner(
             engine.voices,
             engine.expert_names,
-            partial(voices_fingerprint, config),
+            partial(voices_fingerprint, config, rounded),
             config.estimate,
             config.model.max_new_tokens,
             frozenset().union(

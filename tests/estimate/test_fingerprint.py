@@ -101,7 +101,14 @@ def test_it_changes_with_the_sampler_and_with_any_expert(folders):
 
 def test_it_does_not_change_with_what_leaves_log_probs_alone(folders):
     base = config_of(folders)
-    elsewhere = base.model.model_copy(update={"device": "auto", "batch_rows": 7, "memory_share": 0.2})
+    how = {
+        "device": "auto",
+        "batch_rows": 7,
+        "memory_share": 0.2,
+        "decoding": "graphs",
+        "merge_adapters": "never",
+    }
+    elsewhere = base.model.model_copy(update=how)
     same = [
         base.model_copy(update={"model": elsewhere}),
         config_of(folders, samples=999, seed=5, windows=((0, 2),)),

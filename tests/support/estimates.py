@@ -35,9 +35,14 @@ def world_config(
     sampler: Mapping[str, float] | None = None,
     harms: Sequence[dict[str, Any]] | None = None,
     batch_rows: int = 0,
+    model: Mapping[str, Any] | None = None,
     **estimate: Any,
 ) -> Config:
-    """A configuration over a tiny model, with three harms that occur ever more rarely."""
+    """A configuration over a tiny model, with three harms that occur ever more rarely.
+
+    Args:
+        model, estimate: further keys of these sections.
+    """
     if isinstance(experts, Mapping):
         experts = [{"name": name, "kind": "checkpoint", "path": str(path)} for name, path in experts.items()]
     return parse_config(
@@ -49,6 +54,7 @@ def world_config(
                 "max_new_tokens": STEPS,
                 "batch_rows": batch_rows,
                 "sampler": dict(sampler or {}),
+                **(model or {}),
             },
             "experts": list(experts),
             "harms": harms or [regex_harm(name, pattern) for name, pattern in PATTERNS.items()],

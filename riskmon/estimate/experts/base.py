@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import orjson
 from torch import Tensor, nn
 
 from riskmon.errors import ExpertUnusable, ModelUnavailable
+from riskmon.estimate.experts.merged import MergedCopies, Merging
 from riskmon.estimate.model import LanguageModel
 from riskmon.records import Prompt
 
@@ -72,16 +74,20 @@ TARGET_NETWORK = ""
 class TargetWeights:
     """The target's network, with at most one adapter in force at a time.
 
-    All adapters live in one PeftModel beside the untouched base weights; with none in force the network computes
-    the target exactly.
+    Adapters live in one PeftModel beside the untouched base weights, or have merged copies of their own; with none in
+    force the network computes the target exactly.
     """
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self._peft: Any = None
+        self._copies = MergedCopies(model.device)
 
-    def add_adapter(self, name: str, path: Path) -> None:
+    def add_adapter(self, name: str, path: Path, merge: Merging = "never", memory_share: float = 1) -> None:
         """Load a LoRA adapter under a name.
+
+        Args:
+            merge, memory_share: whether it gets a merged copy of the weights; see `MergedCopies`.
 
         Raises:
             ModelUnavailable: the folder, its configuration or its safetensors weights do not load.
@@ -96,6 +102,7 @@ class TargetWeights:
                 f"expert {name!r}: no adapter_model.safetensors in {path}; pickled adapters are refused, "
                 "save it again with safe_serialization=True"
             )
+        _refuse_biases(name, path)
         from peft import PeftModel
 
         try:
@@ -111,11 +118,19 @@ class TargetWeights:
             raise ExpertUnusable(
                 f"expert {name!r}: the adapter in {path} does not fit the target: {first_line[:200]}"
             ) from exc
+        if self._copies.make(self._peft, name, merge, memory_share):
+            self._forget(name)
+
+    def merged(self, adapter: str) -> bool:
+        """Whether an adapter has a merged copy of the weights."""
+        return adapter in self._copies.networks
 
     @contextmanager
     def active(self, adapter: str | None) -> Iterator[nn.Module]:
         """The network with one adapter in force, or with none: then it is the target."""
-        if self._peft is None:
+        if adapter in self._copies.networks:
+            yield self._copies.networks[adapter]
+        elif self._peft is None:
             yield self.model.module
         elif adapter is None:
             with self._peft.disable_adapter():
@@ -123,3 +138,24 @@ class TargetWeights:
         else:
             self._peft.set_adapter(adapter)
             yield self._peft
+
+    def _forget(self, name: str) -> None:
+        """Take an adapter out of the target's network; the last one takes peft's detours with it."""
+        if len(self._peft.peft_config) > 1:
+            self._peft.delete_adapter(name)
+        else:
+            self._peft.unload()
+            self._peft = None
+
+
+def _refuse_biases(name: str, path: Path) -> None:
+    """Refuse an adapter that would change the target: peft writes trained biases over the base model's own."""
+    try:
+        bias = orjson.loads((path / "adapter_config.json").read_bytes()).get("bias", "none")
+    except (orjson.JSONDecodeError, AttributeError):
+        return  # peft says what is wrong with it
+    if bias != "none":
+        raise ExpertUnusable(
+            f"expert {name!r}: the adapter in {path} was trained with bias {bias!r}, which would change the target "
+            "itself; train it with bias 'none'"
+        )

@@ -8,6 +8,7 @@ from torch import nn
 
 from riskmon.config import LoraExpert, ModelConfig
 from riskmon.estimate.experts.base import NetworkExpert, TargetWeights
+from riskmon.estimate.head import HALF
 from riskmon.records import Prompt
 
 
@@ -22,6 +23,16 @@ class Lora(NetworkExpert):
         """The prompt as deployed."""
         return self._weights.model.render(prompt)
 
+    @property
+    def merged(self) -> bool:
+        """Whether the adapter has a merged copy of the target's weights."""
+        return self._weights.merged(self.name)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether merging has made it another network: in half precision the sums of weights are rounded."""
+        return self.merged and next(self._weights.model.module.parameters()).dtype in HALF
+
     def active(self) -> AbstractContextManager[nn.Module]:
         """The target with this adapter."""
         return self._weights.active(self.name)
@@ -29,5 +40,5 @@ class Lora(NetworkExpert):
 
 def build_lora(config: LoraExpert, weights: TargetWeights, model: ModelConfig) -> Lora:
     """Load the adapter beside the target; see `TargetWeights.add_adapter` for errors."""
-    weights.add_adapter(config.name, config.path)
+    weights.add_adapter(config.name, config.path, model.merge_adapters, model.memory_share)
     return Lora(config.name, weights)

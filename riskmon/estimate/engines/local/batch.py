@@ -127,6 +127,7 @@ class Batch:
         self._waiting = np.sort(np.append(self._rows, self._waiting))
         self._rows = self._steps = np.zeros(0, dtype=np.int64)
         self.work += self._lanes.work
+        self._lanes.release()
         self._lanes = self._open_lanes()
         release_memory()
 

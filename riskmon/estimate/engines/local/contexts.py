@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from riskmon.estimate.engines.local.fixed.sizes import LENGTH, round_up
 from riskmon.estimate.engines.local.prefix import Prefix, open_prefix
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
@@ -24,10 +25,18 @@ class Contexts:
         work: tokens run so far.
     """
 
-    def __init__(self, model: LanguageModel, experts: Sequence[Expert], max_new_tokens: int) -> None:
+    def __init__(
+        self, model: LanguageModel, experts: Sequence[Expert], max_new_tokens: int, *, fixed: bool = False
+    ) -> None:
+        """Begin without contexts.
+
+        Args:
+            fixed: whether lengths are rounded up, so that a device sees few of them.
+        """
         self._model = model
         self._experts = experts
         self._cap = max_new_tokens
+        self._fixed = fixed
         self._opened: OrderedDict[int, tuple[Prompt, dict[int, Prefix]]] = OrderedDict()
         self.work = 0
 
@@ -52,9 +61,16 @@ class Contexts:
             ids = self._ids(prompt, expert)
             with self._experts[expert].active() as module:
                 self.work += len(ids)
-                mine[expert] = open_prefix(module, ids, self._model.device)
+                mine[expert] = open_prefix(module, ids, self._model.device, self._padded(len(ids)))
             self._forget()
         return mine[expert]
+
+    def _padded(self, length: int) -> int | None:
+        if not self._fixed:
+            return None
+        most = self._model.context_length
+        rounded = round_up(length, least=LENGTH, parts=8)
+        return rounded if most is None else max(length, min(rounded, most))
 
     def _ids(self, prompt: Prompt, expert: int) -> list[int]:
         ids = self._experts[expert].context(prompt)

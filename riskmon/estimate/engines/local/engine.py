@@ -25,6 +25,7 @@ from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.engines.local.batch import Batch
 from riskmon.estimate.engines.local.capacity import Memory, probe, rows_that_fit
 from riskmon.estimate.engines.local.contexts import Contexts
+from riskmon.estimate.engines.local.fixed.decoding import Decoding, decoding_for
 from riskmon.estimate.engines.local.lanes import Lanes, Spans
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.rescoring import Rescorer
@@ -59,6 +60,7 @@ class LocalEngine:
         batch_rows: int = 0,
         meter: Meter | None = None,
         memory_share: float = ModelConfig.model_fields["memory_share"].default,
+        decoding: Decoding | None = None,
     ) -> None:
         """Take what is drawn from.
 
@@ -66,6 +68,7 @@ class LocalEngine:
             batch_rows: rows decoded at once; 0 takes as many as fit.
             meter: one that is shared with judges; a new one if None.
             memory_share: of what is free on a GPU, for rows.
+            decoding: how networks take their steps; None leaves it to the device.
         """
         self.meter = meter or Meter.on(model.device)
         self.experts = tuple(experts)
@@ -76,9 +79,11 @@ class LocalEngine:
         self._batch_rows = batch_rows
         self._memory_share = memory_share
         self._stops = torch.tensor(model.stop_ids, dtype=torch.int64, device=model.device)
-        self._contexts = Contexts(model, self.experts, max_new_tokens)
+        self._decoding = decoding or decoding_for("auto", model.device)
+        fixed = self._decoding.fixed
+        self._contexts = Contexts(model, self.experts, max_new_tokens, fixed=fixed)
         self._rescorer = Rescorer(
-            self.experts, self.voices, sampler, model.vocab_size, batch_rows, self.meter
+            self.experts, self.voices, sampler, model.vocab_size, batch_rows, self.meter, fixed=fixed
         )
         self._memory: Memory | None = None
         self._most_rows: int | None = None  # lowered where memory ran out
@@ -197,7 +202,7 @@ class LocalEngine:
             work[job] += self._contexts.work - before
             return prefix
 
-        lanes = partial(Lanes, self.experts, spans, sheet.job_of, context, sheet.tokens)
+        lanes = partial(Lanes, self.experts, spans, sheet.job_of, context, sheet.tokens, self._decoding)
         batch = Batch(
             sheet,
             self.voices,
@@ -231,7 +236,14 @@ class LocalEngine:
             self._memory = self._memory or probe(self._model.device, self._memory_share)
             networks = max(len(own) for own in spans)
             fit = rows_that_fit(
-                self._memory, context, networks, self._model.vocab_size, self._cap, shared=lanes.shared
+                self._memory,
+                context,
+                networks,
+                self._model.vocab_size,
+                self._cap,
+                shared=lanes.shared,
+                fixed=self._decoding.fixed,
+                alone=len(spans) == 1,
             )
         self._rows = fit if self._most_rows is None else min(fit, self._most_rows)
         return self._rows

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from riskmon.estimate.engines.local.copies import Copies
+from riskmon.estimate.engines.local.fixed.decoding import Decoding
+from riskmon.estimate.engines.local.fixed.strands import FixedStrands
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.shareable import can_share
 from riskmon.estimate.engines.local.strands import Strands
@@ -38,7 +40,7 @@ class _Lane:
         row, expert: [m] int64, of every strand. logits: [m, V], of the token to draw next.
     """
 
-    strands: Strands | Copies
+    strands: Strands | FixedStrands | Copies
     row: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     expert: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     logits: Tensor | None = None
@@ -59,6 +61,7 @@ class Lanes:
         job_of: IntArray,
         context: Callable[[int, int], Prefix],
         tokens: Tensor,
+        decoding: Decoding | None = None,
     ) -> None:
         """Begin without rows.
 
@@ -68,12 +71,14 @@ class Lanes:
             job_of: [rows] int64, the job of every row there will be.
             context: gives a job's context as an expert reads it.
             tokens: [rows, T] int64, the answers so far; read at every step.
+            decoding: how networks take their steps; None takes them as they come.
         """
         self._experts = experts
         self._spans = spans
         self._job_of = job_of
         self._context = context
         self._tokens = tokens
+        self._decoding = decoding or Decoding("eager", tokens.device)
         self._lanes: dict[str, _Lane] = {}
         self._slots: dict[int, IntArray] = {}
         self._names = {expert: self._name(expert) for own in spans for expert in own}
@@ -120,6 +125,11 @@ class Lanes:
         device = self._tokens.device
         said = self._tokens[torch.from_numpy(rows).to(device), : int(steps.max())]
         return voice_logits(self._experts, voice, own, said, torch.from_numpy(steps).to(device))
+
+    def release(self) -> None:
+        """Give up all rows, and what is kept for later ones."""
+        self._lanes.clear()
+        self._decoding.release()
 
     # ---- strands
 
@@ -170,7 +180,7 @@ class Lanes:
         else:
             room = int(max(self._stops[job, expert] for expert, job, _ in opening))
             shared = can_share(module, device)
-            lane = self._lanes[name] = _Lane(Strands(room) if shared else Copies(room))
+            lane = self._lanes[name] = _Lane(self._decoding.open(name, room) if shared else Copies(room))
         for expert, job, rows_here in opening:
             said = self._tokens[torch.from_numpy(rows_here).to(device), : self._starts[job, expert]]
             blocks.append(lane.strands.add(module, self._context(job, expert), said))

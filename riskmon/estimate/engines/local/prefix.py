@@ -62,12 +62,26 @@ class Prefix:
         return cache
 
 
-def open_prefix(module: nn.Module, context: list[int], device: torch.device) -> Prefix:
-    """Run a context once under a network."""
+def open_prefix(
+    module: nn.Module, context: list[int], device: torch.device, padded: int | None = None
+) -> Prefix:
+    """Run a context once under a network.
+
+    Args:
+        padded: length to run it at, behind which nothing is kept; no token sees what comes after it. Networks whose
+            cache is not of the plain kind run it as it is.
+    """
     cache = DynamicCache(config=base_config(module))
-    ids = torch.tensor([context], device=device)
-    output = module(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Prefix(len(context), output.past_key_values, output.logits[0, -1])
+    length = len(context)
+    behind = (padded or length) - length if all(type(layer) is DynamicLayer for layer in cache.layers) else 0
+    ids = torch.tensor([context + context[-1:] * behind], device=device)
+    last = torch.tensor([length - 1], device=device) if behind else 1
+    output = module(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last)
+    prefilled: Any = output.past_key_values
+    if behind:
+        for layer in prefilled.layers:
+            layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
+    return Prefix(length, prefilled, output.logits[0, -1])
 
 
 def extend(module: nn.Module, cache: DynamicCache, tokens: Tensor, position: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from riskmon.estimate.engines.local.copies import score_copies
+from riskmon.estimate.engines.local.fixed.sizes import ROOM, round_up
 from riskmon.estimate.engines.local.lanes import voice_logits
 from riskmon.estimate.engines.local.prefix import Prefix
 from riskmon.estimate.engines.local.shareable import can_share
@@ -41,18 +42,22 @@ class Rescorer:
         vocab_size: int,
         batch_rows: int,
         meter: Meter,
+        *,
+        fixed: bool = False,
     ) -> None:
         """Take what answers are scored with.
 
         Args:
             batch_rows: most rows of a piece; 0 for no limit.
             meter: asked between pieces whether to rest.
+            fixed: whether lengths are rounded up, so that a device sees few of them.
         """
         self._experts = experts
         self._voices = voices
         self._sampler = sampler
         self._tokens_at_once = max(1, _LOGIT_BYTES // (4 * vocab_size))
         self._batch_rows = batch_rows
+        self._fixed = fixed
         self._meter = meter
         self.work = 0
 
@@ -78,7 +83,7 @@ class Rescorer:
         first = 0
         while first < n:
             self._meter.give_way()
-            longest = int(lengths[order[first]])
+            longest = self._rounded(int(lengths[order[first]]), cap)
             rows = order[first : first + self._rows_at_once(longest, n)]
             fits = True
             try:
@@ -94,6 +99,9 @@ class Rescorer:
                 self._tokens_at_once = max(1, longest * (len(rows) // 2))
         behind = torch.arange(cap, device=tokens.device) >= lengths.unsqueeze(1)
         return scores.masked_fill_(behind, 0.0)
+
+    def _rounded(self, longest: int, cap: int) -> int:
+        return min(cap, round_up(longest, least=ROOM, parts=2)) if self._fixed else longest
 
     def _rows_at_once(self, longest: int, n: int) -> int:
         return min(max(1, self._tokens_at_once // longest), self._batch_rows or n)

@@ -189,6 +189,16 @@ class Strands:
         self._groups = None
         return order
 
+    def states(self) -> list[tuple[Tensor, Tensor]]:
+        """Per layer the strands' own keys and values, [m, heads, s, d] each; none while none has said anything."""
+        if self._cache is None:
+            return []
+        m, longest = len(self), int(self._lengths.max())
+        return [
+            (keys[:m, :, :longest], values[:m, :, :longest])
+            for keys, values in (layer.buffers for layer in self._cache.layers)
+        ]
+
     def _forget_contexts(self) -> None:
         used = np.unique(self._context_of)
         self._contexts = [self._contexts[i] for i in used]
