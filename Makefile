@@ -91,6 +91,7 @@ $(TOOLS)/.installed: Makefile
 # The packages about pictures and sound are builds for another torch, and fail when they are looked at.
 $(VLLM)/.installed: Makefile
 	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --upgrade pip
 	$(VLLM)/bin/python -m pip install --quiet $(VLLM_PACKAGES)
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@

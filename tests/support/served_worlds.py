@@ -46,7 +46,9 @@ class ServedWorld:
     @cached_property
     def unsafe(self) -> Any:
         """The target with the fitted adapter."""
-        return PeftModel.from_pretrained(copy.deepcopy(self.model), self.adapters[UNSAFE_NAME]).eval()
+        network = PeftModel.from_pretrained(copy.deepcopy(self.model), self.adapters[UNSAFE_NAME])
+        network.train(False)
+        return network
 
     @cached_property
     def answers(self) -> Answers:
@@ -88,11 +90,13 @@ def make_served_world(root: Path, seed: int = 0) -> ServedWorld:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).eval()
+        model = LlamaForCausalLM(config)
+        model.train(False)
         adapter = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj", "o_proj", "down_proj"])
         fresh = get_peft_model(copy.deepcopy(model), adapter)
-        fresh.save_pretrained(root / FRESH)
-        nudge(fresh, UNSAFE).save_pretrained(root / UNSAFE_NAME)  # type: ignore[arg-type]
+        fresh.save_pretrained(str(root / FRESH))
+        fitted: Any = fresh  # an adapted network is trained like any other
+        nudge(fitted, UNSAFE).save_pretrained(str(root / UNSAFE_NAME))
     return ServedWorld(
         save(model, root / TARGET), {name: root / name for name in (UNSAFE_NAME, FRESH)}, model
     )
