@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -16,45 +15,24 @@ from types import MappingProxyType
 from riskmon.config import Config, HarmConfig, LoraExpert
 from riskmon.errors import NumericalFault, PromptFailed
 from riskmon.estimate.calibrate.lineage import fitted_marks
-from riskmon.estimate.control import control_slope
 from riskmon.estimate.courses import Course, drive
 from riskmon.estimate.engines.base import Engine
-from riskmon.estimate.engines.jobs import Job
 from riskmon.estimate.estimator import estimate_harm
-from riskmon.estimate.evidence import Reading, Stage
 from riskmon.estimate.fingerprint import voices_fingerprint
 from riskmon.estimate.judges import Judge
-from riskmon.estimate.keeping import incomplete, kept_hits, rescored
 from riskmon.estimate.meter import Meter
 from riskmon.estimate.planning import Planner
 from riskmon.estimate.production import ResponseReader
-from riskmon.estimate.proposals import Mixture, count_draws
 from riskmon.estimate.recollection import Evidence, Recollection
 from riskmon.estimate.rendering import Rendering
-from riskmon.estimate.streams import prompt_stream
-from riskmon.estimate.weights import Weights, balance_weights
-from riskmon.records import Draws, Hit, IntArray, JudgeError, Plan, Prompt, PromptResult
+from riskmon.estimate.staging import Staging
+from riskmon.records import Draws, Hit, JudgeError, Plan, Prompt, PromptResult
 from riskmon.records.observed import Observation
 
 log = logging.getLogger(__name__)
 
 # Prompts estimated together at most: all of them are lost with the device, and wait for the slowest.
 _MOST_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """One stage before it is boiled down."""
-
-    draws: Draws
-    weights: Weights
-    readings: tuple[Reading, ...]
-    judged_seconds: float
-
-    def stage(self, *, counted: bool, slope: tuple[float, ...]) -> Stage:
-        """What is kept of it, with what its judges have cost."""
-        stage = Stage.of(self.draws, self.weights, counted=counted, slope=slope)
-        return replace(stage, device_seconds=stage.device_seconds + self.judged_seconds)
 
 
 class Session:
@@ -97,6 +75,9 @@ class Session:
             ),
         )
         self._recollection = Recollection()
+        self._staging = Staging(
+            engine, self.planner, config.estimate, model.tokenizer, self.harms, self.judges
+        )
         self._responses = ResponseReader(
             model,
             engine,
@@ -104,7 +85,7 @@ class Session:
             config.estimate,
             config.model.max_new_tokens,
             [harm.name for harm in self.harms],
-            self._judged,
+            self._staging.judged,
             from_target=config.responses_from_target,
         )
 
@@ -130,7 +111,7 @@ class Session:
         self, prompts: Sequence[Prompt], *, keep: bool = False
     ) -> Iterator[tuple[int, PromptResult]]:
         """As `estimate_many`; yields each prompt's place and result as soon as it is made."""
-        courses = [self._first_draws(prompt, keep) for prompt in prompts]
+        courses = [self._staging.first_draws(prompt, keep) for prompt in prompts]
         for place, outcome in drive(courses, self.engine.draw_many):
             prompt = prompts[place]
             if isinstance(outcome, Exception):
@@ -157,7 +138,7 @@ class Session:
             failed: the estimate made before then stands.
         """
         results: list[PromptResult | None] = [None] * len(asked)
-        for place, outcome in drive([self._further_draws(*pair) for pair in asked], self.engine.draw_many):
+        for place, outcome in drive([self._refined(*pair) for pair in asked], self.engine.draw_many):
             if not isinstance(outcome, Exception):
                 results[place] = outcome
                 continue
@@ -193,115 +174,28 @@ class Session:
             PromptFailed: see `Engine.draw`.
         """
         mixture = self.planner.mixture(prompt.stratum)
-        job = self._job(prompt, mixture, samples or self.config.samples_per_prompt, 0)
+        job = self._staging.job(prompt, mixture, samples or self.config.samples_per_prompt, 0)
         return self.engine.draw(job.prompt, job.proposals, job.counts, job.rng)
 
     def texts(self, draws: Draws) -> list[str]:
         """The draws as a user would read them, without special tokens."""
-        rows = [row[:length] for row, length in zip(draws.tokens, draws.lengths, strict=True)]
-        texts: list[str] = self.model.tokenizer.batch_decode(rows, skip_special_tokens=True)
-        return texts
+        return self._staging.texts(draws)
 
     @property
     def meter(self) -> Meter:
         """The clock of all device work, whether it belongs to an estimate or not."""
         return self.engine.meter
 
-    # ---- stages
+    # ---- results
 
-    def _first_draws(self, prompt: Prompt, keep: bool) -> Course[tuple[Evidence, tuple[Hit, ...]]]:
-        """The pilot, where there is one, and the main stage; asks for each stage's draws as it comes to it."""
-        mixture = self.planner.mixture(prompt.stratum)
-        samples = self.config.samples_per_prompt
-        pilot_samples = self.config.pilot_samples if len(mixture.proposals) > 1 else 0
-        stages: list[Stage] = []
-        drawn: list[_Drawn] = []
-        slope = (0.0,) * len(self.harms)
-        if pilot_samples:
-            pilot = self._read(prompt, (yield self._job(prompt, mixture, pilot_samples, 0)))
-            drawn.append(pilot)
-            stages.append(pilot.stage(counted=False, slope=slope))
-            mixture = self.planner.after_pilot(mixture, self._hits(prompt, [pilot], pilot_samples))
-            stages[0] = self._with_overhead(stages[0])
-            counts = count_draws(mixture, samples - pilot_samples, self.config.defensive_share)
-            slope = tuple(
-                control_slope(pilot.draws, reading.events, mixture.proposals, counts)
-                for reading in pilot.readings
-            )
-        main = self._read(prompt, (yield self._job(prompt, mixture, samples - pilot_samples, len(stages))))
-        drawn.append(main)
-        stages.append(main.stage(counted=True, slope=slope))
-        hits = self._hits(prompt, drawn, samples, voices=self.planner.fingerprint) if keep else ()
-        stages[-1] = self._with_overhead(stages[-1])
-        return Evidence(tuple(stages), tuple(part.readings for part in drawn), mixture), hits
-
-    def _further_draws(self, prompt: Prompt, samples: int) -> Course[PromptResult | None]:
+    def _refined(self, prompt: Prompt, samples: int) -> Course[PromptResult | None]:
         """Another stage of a prompt that is remembered; None where it is not."""
         before = self._recollection.recall(prompt.stream_key)
         if before is None:
             return None
-        drawn = self._read(prompt, (yield self._job(prompt, before.mixture, samples, len(before.stages))))
-        stage = drawn.stage(counted=True, slope=before.stages[-1].slope)
-        hits = self._hits(prompt, [drawn], before.draws + samples, voices=self.planner.fingerprint)
-        evidence = replace(
-            before,
-            stages=(*before.stages, self._with_overhead(stage)),
-            readings=(*before.readings, drawn.readings),
-        )
+        evidence, hits = yield from self._staging.further_draws(prompt, before, samples)
         self._recollection.keep(prompt.stream_key, evidence)
         return self._result(prompt, evidence, hits)
-
-    def _with_overhead(self, stage: Stage) -> Stage:
-        """The stage with what the scoring of hits has cost."""
-        tokens, seconds = self.engine.take_overhead()
-        return replace(stage, tokens=stage.tokens + tokens, device_seconds=stage.device_seconds + seconds)
-
-    def _read(self, prompt: Prompt, draws: Draws) -> _Drawn:
-        weights, before = balance_weights(draws), self.meter.seconds
-        readings = self._judged(prompt, self.texts(draws))
-        return _Drawn(draws, weights, readings, self.meter.seconds - before)
-
-    def _job(self, prompt: Prompt, mixture: Mixture, samples: int, stage: int) -> Job:
-        counts: IntArray = count_draws(mixture, samples, self.config.defensive_share)
-        stream = prompt_stream(self.config.seed, prompt.stream_key, stage)
-        return Job(prompt, mixture.proposals, counts, stream)
-
-    def _judged(self, prompt: Prompt, outputs: Sequence[str]) -> tuple[Reading, ...]:
-        """Every harm's verdicts; a judge that serves several harms reads once."""
-        verdicts = {id(judge): judge.judge(prompt, outputs) for judge in dict.fromkeys(self.judges)}
-        return tuple(
-            Reading.of(verdicts[id(judge)], harm.cut)
-            for harm, judge in zip(self.harms, self.judges, strict=True)
-        )
-
-    def _hits(
-        self, prompt: Prompt, drawn: Sequence[_Drawn], total: int, *, voices: str = ""
-    ) -> tuple[Hit, ...]:
-        """Hits of some stages, scored under every voice; those that leave the session name the voices."""
-        rng = prompt_stream(self.config.seed, f"hits/{prompt.stream_key}", len(drawn))
-        hits = [
-            hit
-            for part in drawn
-            for harm, reading in zip(self.harms, part.readings, strict=True)
-            for hit in kept_hits(
-                prompt,
-                harm.name,
-                part.draws,
-                part.weights,
-                reading,
-                total=total,
-                voices=voices,
-                rng=rng,
-            )
-        ]
-        missing = incomplete(hits)
-        if missing:
-            scores = self.engine.score(prompt, [hits[i].tokens for i in missing])
-            for row, i in enumerate(missing):
-                hits[i] = rescored(hits[i], scores, row)
-        return tuple(hits)
-
-    # ---- results
 
     def _result(self, prompt: Prompt, evidence: Evidence, hits: tuple[Hit, ...]) -> PromptResult:
         estimates = tuple(

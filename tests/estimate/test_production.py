@@ -9,6 +9,7 @@ from support.worlds import BAD, END, PROMPT, STEPS, WORDS, make_world, tokenizer
 
 from riskmon.estimate.opening import open_session
 from riskmon.estimate.proposals import count_draws, log_densities
+from riskmon.estimate.session import Session
 from riskmon.records import Prompt, Verdicts
 from riskmon.records.observed import Observation, ResponseVerdict
 from riskmon.statistics import clopper_pearson
@@ -158,8 +159,8 @@ def test_responses_choose_proposals_only_where_they_are_the_target_s(blind):
 
 def test_where_no_judge_can_be_reached_nothing_is_said(blind):
     settings = world_config(blind.target, blind.experts, harms=[regex_harm("misses", "red red")])
-    session = open_session(settings)
-    session.judges = (Silent(),)
+    opened = open_session(settings)
+    session = Session(settings, opened.model, opened.engine, (Silent(),), opened.contrasts)
     assert observe(session, "red red calm") == Observation(
         Prompt("p", PROMPT, response="red red calm"), {}, away=True
     )

@@ -11,6 +11,7 @@ from support.worlds import PROMPT
 
 from riskmon.errors import ModelUnavailable
 from riskmon.estimate.opening import open_session
+from riskmon.estimate.session import Session
 from riskmon.estimate.streams import prompt_stream
 from riskmon.records import Message, Position, Prompt, Stratum
 from riskmon.records.observed import ResponseVerdict
@@ -219,10 +220,11 @@ def test_harms_that_differ_in_their_threshold_share_a_judge_that_reads_once(worl
         regex_harm("surely_bad", "bad", threshold=0.9),
         regex_harm("worse", "worse"),
     ]
-    session = open_session(world_config(world.target, world.experts, harms=harms))
-    assert session.judges[0] is session.judges[1]
-    bad, worse = CountingJudge(session.judges[0]), CountingJudge(session.judges[2])
-    session.judges = (bad, bad, worse)
+    config = world_config(world.target, world.experts, harms=harms)
+    opened = open_session(config)
+    assert opened.judges[0] is opened.judges[1]
+    bad, worse = CountingJudge(opened.judges[0]), CountingJudge(opened.judges[2])
+    session = Session(config, opened.model, opened.engine, (bad, bad, worse), opened.contrasts)
     result = session.estimate(Prompt("a", PROMPT, response="so bad"), keep=True)
     assert bad.asked == worse.asked == [40, 160]  # the pilot and the main stage
     assert result.estimates[0].p == result.estimates[1].p != result.estimates[2].p
