@@ -11,6 +11,7 @@ from support.calibration import NOW, PROMPTS, filled_store, never, settings_of, 
 from support.judge_endpoint import Reply, serve
 from support.judge_models import constant_guard, subword_tokenizer
 from support.kafka import Cluster, free_port
+from support.nvml import UUID, Driver
 from support.store_keys import TEST_KEY
 from support.worlds import World
 
@@ -128,7 +129,8 @@ def test_it_says_what_a_prompt_costs(world: World, good: dict[str, Any], tmp_pat
     _, screen = doctor(settings_of(world, tmp_path, **good, estimate=estimate))
     found = re.search(
         r"^ok 64 draws for one prompt took ([\d,]+) tokens and ([\d.e-]+) device seconds \(.*\); "
-        r"estimate.device_budget of 1 min 30 s holds ([\d,]+) prompts, ([\d,]+) of them before further draws$",
+        r"estimate.device_budget of 1 min 30 s holds ([\d,]+) prompts at that price, ([\d,]+) of them before "
+        r"further draws; drawn several at once they cost less$",
         line_of(screen, "cost"),
     )
     assert found is not None
@@ -141,6 +143,23 @@ def test_it_says_what_a_prompt_costs(world: World, good: dict[str, Any], tmp_pat
     assert code == 1
     assert line_of(screen, "cost").startswith("FAILED ")
     assert "holds 0 prompts" in screen
+
+
+def test_it_says_whether_estimation_can_rest_for_others(
+    world: World, good: dict[str, Any], tmp_path: Path, driver: Driver
+) -> None:
+    def shared(**sharing: object) -> str:
+        estimate = {"samples_per_prompt": 64, "sharing": {"max_utilization": 0.4, **sharing}}
+        return line_of(doctor(settings_of(world, tmp_path, **good, estimate=estimate))[1], "sharing")
+
+    driver.show(12)
+    assert shared(gpu=UUID).startswith(
+        f"ok Test GPU {UUID} is 12% busy with others; estimation rests above 40% and goes on at 30%; it can tell"
+    )
+    assert shared() == (
+        "warning estimate.sharing.max_utilization has no effect, since the model runs on cpu; name the GPU in "
+        "estimate.sharing.gpu"
+    )
 
 
 def test_every_broken_part_is_named_and_the_rest_is_still_checked(world: World, tmp_path: Path) -> None:

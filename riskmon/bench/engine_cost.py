@@ -21,10 +21,17 @@ _RESET_PEAK = "5"
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Attributes: seconds; bytes: most memory beyond what was held before, None where it cannot be told."""
+    """What was measured.
+
+    Attributes:
+        seconds: of all the work.
+        bytes: most memory beyond what was held before, None where it cannot be told.
+        pieces: how many parts the work was done in, one after another.
+    """
 
     seconds: float
     bytes: int | None
+    pieces: int = 1
 
 
 def measure(work: Callable[[], object], device: torch.device) -> Cost:

@@ -19,6 +19,7 @@ from riskmon.estimate.experts.target import TargetExpert
 from riskmon.estimate.model import LanguageModel, load_module
 from riskmon.records import Prompt
 
+# Every shape is built as a Llama, whatever its name: what counts here are the sizes.
 _COMMON = {"max_position_embeddings": 16384, "tie_word_embeddings": True}
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -36,6 +37,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 30,
         "num_attention_heads": 9,
         "num_key_value_heads": 3,
+    },
+    "qwen2.5-0.5b": {
+        "vocab_size": 151936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
     },
     "llama-3.1-8b": {
         "vocab_size": 128256,

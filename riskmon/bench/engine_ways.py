@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from riskmon.config import SamplerConfig
+from riskmon.errors import RiskmonError
 from riskmon.estimate.engines.local.engine import LocalEngine
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.model import LanguageModel
@@ -33,6 +34,10 @@ STRENGTHS = (0.5, 1.0)
 DEFENSIVE_SHARE = 0.1
 # Rows of a full forward pass: more only take memory.
 _RESCORED_AT_ONCE = 8
+
+
+class WayFailed(RiskmonError):
+    """A way that does not run on this machine; the others do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,8 +126,10 @@ def full_log_probs(model: LanguageModel, expert: Expert, prompt: Prompt, tokens:
     for rows in torch.split(tokens, _RESCORED_AT_ONCE):
         ids = torch.cat([context.expand(len(rows), -1), rows], dim=1)
         logits = model.module(input_ids=ids, use_cache=False, logits_to_keep=cap + 1).logits[:, :-1]
-        log_probs = logits.float().log_softmax(-1).gather(2, rows.unsqueeze(2)).squeeze(2)
-        sums.append(log_probs.double().sum(1))
+        # In float32 a log-softmax over a large vocabulary is off by 1e-4 a sequence, and dearer than this.
+        scores = logits.float()
+        chosen = scores.gather(2, rows.unsqueeze(2)).squeeze(2)
+        sums.append((chosen - scores.logsumexp(-1)).double().sum(1))
     return torch.cat(sums)
 
 

@@ -61,8 +61,9 @@ def bench_engine_command(
     rounds: Annotated[int, typer.Option(min=1, help="Repeats; medians are shown.")] = 1,
     long: Annotated[int, typer.Option(min=0, help="Prompt compared with one of 512 tokens; 0: none.")] = 4096,
 ) -> None:
-    """What an importance-sampled draw costs: the published loop, generate with rescoring, riskmon."""
-    from riskmon.bench.engine import EngineBench, run_engine_bench
+    """What an importance-sampled draw costs: the published loop, two ways of transformers' own, riskmon."""
+    from riskmon.bench.engine import run_engine_bench
+    from riskmon.bench.engine_trial import EngineBench
 
     run_engine_bench(
         EngineBench(

@@ -76,6 +76,7 @@ Keys that depend on one another:
 - Give `traffic.kafka` or `traffic.jsonl`; not both.
 - Names of experts differ from one another, names of harms too, and no expert is named `target`.
 - `estimate.deadline` is not shorter than `estimate.device_budget`.
+- `estimate.sharing.resume_below` is not above `estimate.sharing.max_utilization`.
 - A SASL protocol needs `mechanism`, `username` and `password`.
 - `rules.ticket_probability` is not above `rules.page_probability`, and both severities differ.
 - Give `store.key_file` or `store.key`; not both. PostgreSQL needs one of them.

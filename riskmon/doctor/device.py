@@ -14,6 +14,8 @@ import numpy as np
 
 from riskmon.config import CascadeJudge, Config, ExpertConfig, HarmConfig, JudgeConfig
 from riskmon.doctor.finding import Check, Finding, Level, guarded
+from riskmon.doctor.sharing import check_sharing
+from riskmon.errors import ModelUnavailable
 from riskmon.publish.figures import exact, number, span
 from riskmon.statistics import false_alarm_floor, load_judge_error, sensitivity
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from riskmon.estimate.experts import Expert
     from riskmon.estimate.experts.base import TargetWeights
     from riskmon.estimate.judges import Judge
+    from riskmon.estimate.meter import Meter
     from riskmon.estimate.model import LanguageModel
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,9 @@ _HARMLESS = "Once upon a time a friendly dog found a ball in the garden."
 
 def check_device(config: Config) -> Check[None]:
     """Load all there is, compare, judge, and estimate one prompt."""
-    judges = yield from _judges(config)
+    yield from guarded("sharing", check_sharing(config))
+    meter = _meter(config)
+    judges = yield from _judges(config, meter)
     log.info("loading the model")
     model = yield from guarded("model", _model(config))
     if model is None:
@@ -40,7 +45,8 @@ def check_device(config: Config) -> Check[None]:
         yield Finding(Level.WARNING, "cost", "not measured, since a part of the estimate is missing")
         return
     log.info("estimating one prompt")
-    yield from guarded("cost", _cost(config, model, [e for e in experts if e], [j for j in judges if j]))
+    parts = (model, [e for e in experts if e], [j for j in judges if j])
+    yield from guarded("cost", _cost(config, *parts, meter))
 
 
 def check_calibration(harm: HarmConfig, judge: Judge | None) -> Check[None]:
@@ -108,20 +114,31 @@ def _expert(config: Config, settings: ExpertConfig, weights: TargetWeights, targ
     return expert
 
 
-def _judges(config: Config) -> Check[list[Judge | None]]:
+def _meter(config: Config) -> Meter:
+    """The clock of the model's device; of any other where that is not there, which the model's own check says."""
+    from riskmon.estimate.meter import Meter
+    from riskmon.estimate.model import pick_device
+
+    try:
+        return Meter.on(pick_device(config.model.device))
+    except ModelUnavailable:
+        return Meter()
+
+
+def _judges(config: Config, meter: Meter) -> Check[list[Judge | None]]:
     """The judge of every harm, None where one cannot be used; harms that differ in the threshold only share one."""
     built: dict[str, Judge | None] = {}
     for harm in config.all_harms:
         if harm.judge_key not in built:
             log.info("loading the judge of harm %s", harm.name)
-            built[harm.judge_key] = yield from guarded(f"judge {harm.name}", _judge(harm))
+            built[harm.judge_key] = yield from guarded(f"judge {harm.name}", _judge(harm, meter))
         judge = built[harm.judge_key]
         if judge is not None:
             yield from guarded(f"calibration {harm.name}", check_calibration(harm, judge))
     return [built[harm.judge_key] for harm in config.all_harms]
 
 
-def _judge(harm: HarmConfig) -> Check[Judge]:
+def _judge(harm: HarmConfig, meter: Meter) -> Check[Judge]:
     """Build a judge and have it, or each part of a cascade, judge a harmless sentence."""
     from riskmon.estimate.judges import build_judge
     from riskmon.estimate.judges.cascade import build_cascade
@@ -129,7 +146,7 @@ def _judge(harm: HarmConfig) -> Check[Judge]:
     parts: list[tuple[Judge, float]] = []
 
     def build(part: JudgeConfig) -> Judge:
-        parts.append((build_judge(part), part.threshold))
+        parts.append((build_judge(part, meter), part.threshold))
         return parts[-1][0]
 
     if isinstance(harm.judge, CascadeJudge):
@@ -161,12 +178,14 @@ def _verdict(subject: str, judge: Judge, cut: float) -> Finding:
     return Finding(Level.OK, subject, text)
 
 
-def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: list[Judge]) -> Check[None]:
+def _cost(
+    config: Config, model: LanguageModel, experts: list[Expert], judges: list[Judge], meter: Meter
+) -> Check[None]:
     """What one prompt costs, and how many the device budget holds."""
     from riskmon.estimate.contrast import CALIBRATION_PROMPTS
     from riskmon.estimate.opening import assemble_session
 
-    session = assemble_session(config, model, experts, judges, {})
+    session = assemble_session(config, model, experts, judges, {}, meter=meter)
     started = time.monotonic()
     result = session.estimate(CALIBRATION_PROMPTS[0])
     wall = time.monotonic() - started
@@ -179,8 +198,9 @@ def _cost(config: Config, model: LanguageModel, experts: list[Expert], judges: l
     held_back = settings.refine_share if config.experts and settings.pilot_samples else 0.0
     text = (
         f"{exact(one.n)} draws for one prompt took {exact(one.tokens)} tokens and {number(one.device_seconds)} device "
-        f"seconds ({number(wall)} with judging); estimate.device_budget of {span(budget)} holds {exact(prompts)} "
-        f"prompts, {exact(int(prompts * (1 - held_back)))} of them before further draws"
+        f"seconds ({number(wall)} with all it waited for); estimate.device_budget of {span(budget)} holds "
+        f"{exact(prompts)} prompts at that price, {exact(int(prompts * (1 - held_back)))} of them before further "
+        "draws; drawn several at once they cost less"
     )
     if prompts < 1:
         yield Finding(

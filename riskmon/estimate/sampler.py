@@ -2,7 +2,8 @@
 
 Temperature, top-k, top-p and min-p are transformers' own logits processors in transformers' order, so that the
 estimand is what a deployment with these settings does. Truncation leaves -inf outside the support and renormalises
-inside it. Everything is computed in float32 from float32 logits; sums over tokens are the caller's, in float64.
+inside it. Everything is computed in float32 from float32 logits, or in float64 where the network does; sums over tokens
+are the caller's, in float64.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Sampler:
         self._warm = TemperatureLogitsWarper(config.temperature) if config.temperature != 1 else None
 
     def _process(self, logits: Tensor) -> Tensor:
-        """[..., V] -> [..., V] float32, scaled and truncated, not yet normalised."""
-        scores = logits.float()
+        """[..., V] -> [..., V], scaled and truncated, not yet normalised."""
+        scores = widened(logits)
         if self._warm is not None:
             scores = scores / self.temperature
         if self._truncation:
@@ -49,11 +50,11 @@ class Sampler:
         return scores
 
     def log_probs(self, logits: Tensor) -> Tensor:
-        """Processed log-probabilities: [..., V] -> [..., V] float32, -inf outside the sampler's support."""
+        """Processed log-probabilities: [..., V] -> [..., V], -inf outside the sampler's support."""
         return torch.log_softmax(self._process(logits), dim=-1)
 
     def token_log_probs(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """Processed log-probability of given tokens: [..., V], [...] -> [...] float32.
+        """Processed log-probability of given tokens: [..., V], [...] -> [...].
 
         Cheaper than `log_probs(...).gather`: it never holds a second array of the vocabulary's width.
         """
@@ -62,19 +63,24 @@ class Sampler:
         return chosen - torch.logsumexp(scores, dim=-1)
 
 
+def widened(logits: Tensor) -> Tensor:
+    """Logits as log-probs are computed from them: float32 at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def draw_tokens(log_probs: Tensor, uniforms: Tensor) -> Tensor:
     """Draw one token per row by inverting the distribution function.
 
     One uniform per token keeps a prompt's randomness independent of the device, the batch and every other prompt.
 
     Args:
-        log_probs: [n, V] float32, normalised; -inf is never drawn.
+        log_probs: [n, V], normalised; -inf is never drawn.
         uniforms: [n] float64 in [0, 1).
 
     Returns:
         [n] int64 token ids.
     """
-    cdf = log_probs.double().exp_().cumsum(dim=-1)  # [n, V]
+    cdf = log_probs.to(torch.float64, copy=True).exp_().cumsum(dim=-1)  # [n, V]
     # The first index whose distribution function exceeds u has positive mass. The cap keeps u * total below the
     # total after rounding, so that a trailing token without mass cannot be picked.
     level = uniforms.clamp(max=1 - 2**-32) * cdf[:, -1]

@@ -40,6 +40,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for size in sizes:
             seconds[size].append(cost(session, prompts, size))
+            print(f"{size} at once: {seconds[size][-1]:.1f} s", flush=True)
     alone = statistics.median(seconds[1])
     print("| at once | seconds a prompt | ratio |\n|---|---|---|")
     for size in sizes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from datetime import timedelta
 
@@ -107,6 +108,27 @@ def test_what_the_budget_has_left_goes_to_further_draws_and_replaces_the_first_e
     assert sorted(estimate.n for estimate in stored) == sorted(500 + samples for _, samples in worker.refined)
     assert store.counters().estimated_prompts == 3
     assert store.counters().estimate_device_seconds == pytest.approx(done.device_seconds)
+
+
+def test_rests_for_others_take_nothing_of_the_budget_and_are_counted_as_they_come(store, tmp_path, caplog):
+    seen = []
+
+    class Resting(Worker):
+        def result_of(self, prompt):
+            seen.append(store.counters().estimate_paused_seconds)
+            self.paused_seconds += 50.0
+            return super().result_of(prompt)
+
+    worker = Resting(plan=PLAN)
+    worker.paused_seconds = 7.0  # of an earlier cycle, and counted then
+    with caplog.at_level(logging.INFO):
+        done = cycle(store, worker, settings(tmp_path, device_budget="16s", refine_share=0))
+    assert done is not None
+    assert (done.prompts, done.left_out) == (3, 0)
+    assert done.device_seconds < 17
+    assert seen == [0, 50, 100]
+    assert store.counters().estimate_paused_seconds == 150
+    assert "device seconds, 150.0 at rest for others" in caplog.text
 
 
 def test_a_worker_lost_while_refining_leaves_the_first_estimates(store, tmp_path):

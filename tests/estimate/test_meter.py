@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -136,6 +137,27 @@ def test_a_judge_on_the_cpu_beside_a_gpu_is_no_device_time(model, judge, counted
     assert meter.seconds == counted
 
 
+@pytest.mark.gpu
+def test_kernels_that_were_asked_for_are_waited_for():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    meter = Meter.on(torch.device("cuda"))
+    square = torch.randn(8192, 8192, device="cuda")
+    with meter.working():
+        for _ in range(20):
+            square = square @ square / 8192
+        asked = time.perf_counter()
+        counted = meter.seconds
+        waited = time.perf_counter() - asked
+    assert 0 < waited <= counted
+    begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begun.record()
+    square @ square
+    ended.record()
+    ended.synchronize()
+    assert counted > 10 * begun.elapsed_time(ended) / 1000
+
+
 # ---- sessions
 
 
@@ -238,27 +260,43 @@ def test_a_prompt_that_fails_costs_what_it_has_cost(world, tmp_path):
     assert 0 < seconds(results) < session.meter.seconds - before
 
 
+class Turnstile:
+    """Closed for every third that asks."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def closed(self, rested):
+        self.asked += 1
+        return self.asked % 3 == 0
+
+    def wait(self, rested, tell):
+        pass
+
+
 def test_work_gives_way_between_steps_and_comes_out_the_same(judged):
-    """Decoding steps, pieces of rescoring and batches of judges; a rest in the middle changes no result."""
-
-    class Turnstile:
-        asked = rests = 0
-
-        def closed(self, rested):
-            self.asked += 1
-            return self.asked % 3 == 0
-
-        def wait(self, rested, tell):
-            self.rests += 1
-
+    """Once before it begins and before every decoding step; a rest in the middle changes no draw and no estimate."""
     prompt = Prompt("same", PROMPT)
-    before = judged.estimate(prompt)
-    judged.meter.gate = Turnstile()
+    drawn, estimates = judged.draw(prompt), judged.estimate(prompt).estimates
+    assert drawn.lengths.max() == STEPS
+    judged.meter.gate = gate = Turnstile()
     try:
-        after = judged.estimate(prompt)
-        asked = judged.meter.gate.asked
+        again = judged.draw(prompt)
+        asked = gate.asked
+        after = judged.estimate(prompt).estimates
     finally:
         judged.meter.gate = None
-    assert [e.p for e in after.estimates] == [e.p for e in before.estimates]
-    # Two stages of five steps each, and more.
-    assert asked > 2 * STEPS
+    assert asked > STEPS
+    np.testing.assert_array_equal(again.tokens, drawn.tokens)
+    np.testing.assert_array_equal(again.token_log_probs, drawn.token_log_probs)
+    assert [e.p for e in after] == [e.p for e in estimates]
+
+
+def test_judges_give_way_between_batches(judged):
+    judge = judged.judges[1]
+    judged.meter.gate = gate = Turnstile()
+    try:
+        judge.judge(Prompt("x", PROMPT), ["calm"] * 100)
+    finally:
+        judged.meter.gate = None
+    assert gate.asked == -(-100 // judge._batch_size) > 1

@@ -65,3 +65,15 @@ def test_further_draws_together_equal_those_made_one_by_one(config):
         for other, one in zip(result.estimates, own.estimates, strict=True):
             assert (other.n, other.hits, other.tokens) == (one.n, one.hits, one.tokens)
             assert other.p == pytest.approx(one.p, rel=1e-3)
+
+
+def test_together_they_take_fewer_forward_passes(config):
+    session = open_session(config)
+    passes = []
+    session.model.module.register_forward_hook(lambda *_: passes.append(1))
+    well = [PROMPTS[0], PROMPTS[1], PROMPTS[3]]
+    for prompt in well:
+        session.estimate(prompt)
+    alone = len(passes)
+    session.estimate_many([Prompt(f"{prompt.id} again", prompt.content) for prompt in well])
+    assert len(passes) - alone < 0.6 * alone

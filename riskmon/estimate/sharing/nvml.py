@@ -115,14 +115,18 @@ class Gpu:
         return Unknowable(f"NVML does not say how busy the GPU is ({exc})")
 
 
-def uuid_of(device: torch.device) -> str:
+def uuid_of(device: torch.device | None) -> str:
     """The driver's name of a torch device; torch counts only the GPUs that CUDA_VISIBLE_DEVICES leaves, NVML all.
 
+    Args:
+        device: None where the model runs in another process.
+
     Raises:
-        Unknowable: it is no GPU.
+        Unknowable: it is no GPU of this process.
     """
-    if device.type != "cuda":
-        raise Unknowable(f"the model runs on {device.type}; name the GPU in estimate.sharing.gpu")
+    if device is None or device.type != "cuda":
+        where = "elsewhere" if device is None else f"on {device.type}"
+        raise Unknowable(f"the model runs {where}; name the GPU in estimate.sharing.gpu")
     import torch
 
     return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def find_gpu(settings: SharingConfig, device: torch.device) -> Gpu:
+def find_gpu(settings: SharingConfig, device: torch.device | None) -> Gpu:
     """The GPU that is shared.
 
     Args:
-        settings: may name it. device: where the model runs.
+        settings: may name it. device: where the model runs; None where that is another process.
 
     Raises:
         Unknowable: there is none, or it does not say how busy others keep it.
@@ -28,7 +28,7 @@ def find_gpu(settings: SharingConfig, device: torch.device) -> Gpu:
     return Gpu(uuid_of(device) if settings.gpu == "auto" else settings.gpu)
 
 
-def open_gate(settings: SharingConfig, device: torch.device) -> UtilizationGate | None:
+def open_gate(settings: SharingConfig, device: torch.device | None) -> UtilizationGate | None:
     """The gate in front of a device; None where work never rests, with a warning if it was meant to."""
     if settings.max_utilization is None:
         return None

@@ -92,6 +92,8 @@ def test_what_cannot_be_known_is_said_in_a_sentence(driver, monkeypatch):
 def test_a_model_on_the_cpu_shares_no_gpu_unless_one_is_named(driver):
     with pytest.raises(Unknowable, match=r"the model runs on cpu; name the GPU in estimate\.sharing\.gpu"):
         find_gpu(SharingConfig(max_utilization=0.3), CPU)
+    with pytest.raises(Unknowable, match="the model runs elsewhere"):
+        find_gpu(SharingConfig(max_utilization=0.3), None)
     assert UUID in find_gpu(SharingConfig(max_utilization=0.3, gpu=UUID), CPU).name
 
 

@@ -23,6 +23,7 @@ from riskmon.estimate.engines.local.shareable import can_share
 from riskmon.estimate.engines.local.strands import Strands
 from riskmon.estimate.experts import Expert
 from riskmon.estimate.proposals import Voice
+from riskmon.estimate.sampler import widened
 from riskmon.records import IntArray
 
 Spans = dict[int, range]
@@ -217,4 +218,4 @@ def voice_logits(
     own = expert.adjust(base, tokens, lengths)
     if voice.strength == 1:
         return own
-    return torch.lerp(network_logits[0].float(), own.float(), voice.strength)
+    return torch.lerp(widened(network_logits[0]), widened(own), voice.strength)

@@ -78,7 +78,7 @@ def test_mixed_batches_equal_single_runs(world, experts, alone, batch_rows):
     together = engine.draw_many(jobs_of(engine))
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
-        assert other.path_discrepancy < 1e-4
+        assert other.path_discrepancy < 5e-5
 
 
 def test_a_batch_runs_no_more_tokens_than_its_prompts_alone(session, alone):

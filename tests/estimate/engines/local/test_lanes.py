@@ -82,6 +82,20 @@ def test_recorded_log_probs_equal_full_forward_passes(session, config, windows):
     assert draws.path_discrepancy < 5e-5
 
 
+def test_in_float64_hardly_any_difference_is_left(config):
+    """What float32 leaves is rounding, not a difference of method; transformers' norms are in float32 still."""
+    session = open_session(config)
+    for expert in session.engine.experts:
+        with expert.active() as module:
+            module.double()
+    draws = draw(session, windows_of(session, MIXED), each=6)
+    exact = plain_log_probs(session, config, ASK, draws)
+    needed = needed_by(windows_of(session, MIXED), len(session.engine.voices))
+    assert needed.all()
+    np.testing.assert_allclose(draws.token_log_probs.sum(2), exact.sum(2), atol=2e-6)
+    assert draws.path_discrepancy < 2e-6
+
+
 @pytest.mark.parametrize(
     "proposals",
     [
