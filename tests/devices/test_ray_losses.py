@@ -172,7 +172,7 @@ def test_actors_without_a_place_are_waited_for_only_so_long(world):
 
 
 def holds_a_device(process):
-    """Actors do; two small helpers of Ray's may outlive a hub that is killed."""
+    """Actors do; two small helpers of Ray's outlive a hub that is killed by up to a minute."""
     return process.cmdline()[0].startswith("ray::Estimator")
 
 
