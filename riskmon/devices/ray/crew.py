@@ -228,14 +228,13 @@ class Crew:
         tally = self.tallies[member.place]
         tally.hear(answer)
         member.expected -= 1
-        waited_for = member.task is Task.ASKED
+        waited_for, ready = member.task is Task.ASKED, None
         if waited_for:
             self._lost_in_a_row[member.place] = 0
         if not member.expected:
             tally.rest()
             ready = self._free(member)
-            return Event(member, answer) if waited_for else ready
-        return Event(member, answer) if waited_for else None
+        return Event(member, answer) if waited_for else ready
 
     def _free(self, member: Member) -> Event | None:
         """It has nothing to do; unless it does not know the plans in force."""

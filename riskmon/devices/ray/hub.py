@@ -42,6 +42,9 @@ def serve_hub(
     except UserError as exc:
         pipe.send(exc)
         return
+    except Exception as exc:  # noqa: BLE001 - nobody would see it: standard error is closed to all but our log
+        log.error("Ray cannot be used: %s", logs.describe(exc))
+        return
     pipe.send(resources)
     _Hub(pipe, config.cpus).run()
     import ray
