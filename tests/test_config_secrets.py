@@ -37,7 +37,7 @@ def everything_secret() -> dict[str, Any]:
     }
     judge = {"kind": "openai", "rubric": "Is it bad?", **endpoint}
     return {
-        "model": {"target": "no/such/model"},
+        "model": {"target": "no/such/model", "engine": {"kind": "vllm", **endpoint}},
         "harms": [
             {"name": "bad", "judge": judge},
             {

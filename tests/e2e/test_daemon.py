@@ -24,6 +24,7 @@ def counted(store):
     return totals
 
 
+@pytest.mark.slow
 def test_killed_half_way_it_counts_every_message_once_and_forecasts(
     kafka_broker, prometheus, world, tmp_path
 ):
