@@ -48,8 +48,8 @@ def bench_engine_command(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A shape with random weights (tiny, smollm2-135m, llama-3.1-8b), or a folder or hub id. By default "
-            "the demo's SmolLM2-135M where its package is installed, else its shape."
+            help="A shape with random weights (tiny, smollm2-135m, qwen2.5-0.5b, llama-3.1-8b), or a folder or hub id. "
+            "By default the demo's SmolLM2-135M where its package is installed, else its shape."
         ),
     ] = None,
     layers: Annotated[int | None, typer.Option(min=1, help="Only so many of the shape's layers.")] = None,
