@@ -84,7 +84,13 @@ def write_settings(
         now: when the daemon starts; its first cycle begins at once, the next by the schedule.
     """
     settings = {
-        "model": {"target": str(model), "dtype": "float32", "max_new_tokens": scale.max_new_tokens},
+        "model": {
+            "target": str(model),
+            "dtype": "float32",
+            "max_new_tokens": scale.max_new_tokens,
+            # A CPU's cores are busy with these, and prompts come out a few at a time for whoever watches.
+            "batch_rows": 96,
+        },
         "experts": [{"name": "persona", "kind": "system_prompt", "text": scale.persona}],
         "harms": [dict(scale.harm)],
         "estimate": {
