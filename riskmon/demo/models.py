@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from riskmon.demo.children import Child
@@ -79,8 +79,11 @@ def convert(folder: Path) -> None:
 
     source = package_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as scratch:
-        half_made = Path(scratch) / NAME
+    # A name of our own, not one that is told after the folder was made: a signal may fall between the two.
+    scratch = folder.parent / f".converting-{os.getpid()}"
+    try:
+        scratch.mkdir(exist_ok=True)
+        half_made = scratch / NAME
         AutoTokenizer.from_pretrained(source, gguf_file=_GGUF).save_pretrained(half_made)
         AutoModelForCausalLM.from_pretrained(
             source,
@@ -93,6 +96,8 @@ def convert(folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
                 raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def main(kind: str, folder: Path) -> None:
