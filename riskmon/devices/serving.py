@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
-import threading
 from multiprocessing.connection import Connection
 
 from riskmon import logs
 from riskmon.config import Config
 from riskmon.devices.answering import Pulse, answers
 from riskmon.devices.base import WorkerInfo
+from riskmon.devices.child import settle
 from riskmon.errors import UserError, WorkerLost
 from riskmon.records import Prompt
 
@@ -21,12 +19,9 @@ log = logging.getLogger(__name__)
 
 def serve(pipe: Connection, config: Config, role: str | None) -> None:
     """Body of the worker process."""
-    # Ctrl-C and a closed terminal reach the whole process group; the daemon decides when the worker ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    settle()
     logs.speak_as(role)
     logs.configure(config.logging)
-    threading.Thread(target=follow_parent, name="follow-parent", daemon=True).start()
     # Must be set before torch is loaded. Threads that spin while they wait take the CPU from the intake, and on busy
     # cores make the model itself many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -68,11 +63,3 @@ def about(subject: object) -> str:
         if isinstance(subject, tuple):  # a prompt and further draws
             subject = subject[0]
     return f" on prompt {subject.id!r}" if isinstance(subject, Prompt) else ""
-
-
-def follow_parent() -> None:
-    """End with the daemon, also when it is killed: an orphan would hold the device."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

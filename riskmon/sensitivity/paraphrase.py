@@ -13,10 +13,7 @@ reads as a refusal, or if a number, URL or piece of code of the text is missing 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import re
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -31,6 +28,7 @@ import yaml
 
 from riskmon.config import Config, ModelConfig, RegexJudge, SamplerConfig
 from riskmon.config.sensitivity import EndpointParaphraser, LocalParaphraser, ParaphraserConfig
+from riskmon.devices.child import settle
 from riskmon.errors import ModelUnavailable, PromptFailed
 from riskmon.records import Prompt
 from riskmon.sensitivity.protected import must_keep
@@ -209,20 +207,6 @@ def _local(config: Config, settings: LocalParaphraser) -> Iterator[Ask]:
         yield ask
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def settle() -> None:
-    """In a process of its own: Ctrl-C and a closed terminal are the parent's to answer, and its end is ours."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _sampled(

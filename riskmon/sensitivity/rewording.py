@@ -17,10 +17,10 @@ from multiprocessing.context import SpawnProcess
 from riskmon import logs
 from riskmon.config import Config
 from riskmon.config.sensitivity import SensitivityConfig
+from riskmon.devices.child import settle
 from riskmon.errors import RewordingEnded, UserError
 from riskmon.records import Prompt
 from riskmon.sensitivity.families import Wordings, reword
-from riskmon.sensitivity.paraphrase import settle
 
 log = logging.getLogger(__name__)
 

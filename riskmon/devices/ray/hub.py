@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import signal
 import threading
 from contextlib import redirect_stderr
 from multiprocessing.connection import Connection
@@ -21,9 +20,9 @@ from typing import Any
 
 from riskmon import logs
 from riskmon.config import DevicesConfig, LoggingConfig
+from riskmon.devices.child import settle
 from riskmon.devices.ray.actor import Estimator
 from riskmon.devices.ray.cluster import join
-from riskmon.devices.serving import follow_parent
 from riskmon.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,7 @@ def serve_hub(
     pipe: Connection, config: DevicesConfig, logging_config: LoggingConfig, role: str | None, folder: Path
 ) -> None:
     """Body of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    threading.Thread(target=follow_parent, name="follow-parent", daemon=True).start()
+    settle()
     _only_our_lines(logging_config, role)
     try:
         resources = join(config, folder)
