@@ -67,15 +67,24 @@ _in_force: ContextVar[Sharing | None] = ContextVar("riskmon_sharing", default=No
 @contextmanager
 def sharing(module: nn.Module, how: Sharing) -> Iterator[None]:
     """Let a network's attention read contexts once, until the block ends."""
+    token = _in_force.set(how)
+    try:
+        with attention_named(module, NAME):
+            yield
+    finally:
+        _in_force.reset(token)
+
+
+@contextmanager
+def attention_named(module: nn.Module, name: str) -> Iterator[None]:
+    """Let a network's attention be the one registered under a name, until the block ends."""
     config = base_config(module)
     before = config._attn_implementation
-    token = _in_force.set(how)
-    config._attn_implementation = NAME
+    config._attn_implementation = name
     try:
         yield
     finally:
         config._attn_implementation = before
-        _in_force.reset(token)
 
 
 def base_config(module: nn.Module) -> Any:

@@ -7,8 +7,7 @@ counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from riskmon.estimate.engines.local.attend import Part, attend, merge
-from riskmon.estimate.engines.local.attention import base_config
+from riskmon.estimate.engines.local.attention import attention_named
 from riskmon.estimate.engines.local.fixed.arena import Arena, Shape
 
 NAME = "riskmon_fixed_shapes"
@@ -44,16 +43,9 @@ class Pass:
 _under_way: list[Pass] = []
 
 
-@contextmanager
-def fixed_attention(module: nn.Module) -> Iterator[None]:
+def fixed_attention(module: nn.Module) -> AbstractContextManager[None]:
     """Let a network's attention be the one below, until the block ends."""
-    config = base_config(module)
-    before = config._attn_implementation
-    config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
+    return attention_named(module, NAME)
 
 
 def begin(under_way: Pass) -> None:
