@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from support.http_server import serving
 
 
 @dataclass
@@ -39,14 +40,6 @@ def sink(*statuses: int, delay_s: float = 0.0) -> Iterator[Sink]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    seen.url = f"http://127.0.0.1:{server.server_port}/hook"
-    try:
+    with serving(Handler) as address:
+        seen.url = f"{address}/hook"
         yield seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

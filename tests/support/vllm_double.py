@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import torch
+from support.http_server import serving
 from support.judge_endpoint import Reply
 from support.served_worlds import CONTEXT, FRESH, TARGET, UNSAFE_NAME, ServedWorld
 from support.worlds import tokenizer_of
@@ -170,14 +171,6 @@ def double(world: ServedWorld, **settings: Any) -> Iterator[Double]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    seen.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    with serving(Handler) as address:
+        seen.url = f"{address}/v1"
         yield seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
